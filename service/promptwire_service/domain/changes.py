@@ -1,0 +1,117 @@
+"""What happened: entries of the log, and how each changes a prompt.
+
+`apply` is the same step that the store's script takes, as a pure function: whoever knows a prompt at one revision and reads
+the log from there knows it at every later one without asking again. The conformance suite holds the two together.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from promptwire_service.domain.records import PromptRecord, Revision, VersionRecord
+
+
+@dataclass(frozen=True, slots=True)
+class VersionRegistered:
+    name: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class AliasSet:
+    name: str
+    alias: str
+    version: int
+    previous_version: int
+
+
+@dataclass(frozen=True, slots=True)
+class AliasDeleted:
+    name: str
+    alias: str
+    previous_version: int
+
+
+@dataclass(frozen=True, slots=True)
+class TagsSet:
+    name: str
+    version: int | None
+    tags: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class TagsDeleted:
+    name: str
+    version: int | None
+    keys: tuple[str, ...]
+
+
+V = TypeVar("V")
+
+Change = VersionRegistered | AliasSet | AliasDeleted | TagsSet | TagsDeleted
+
+
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    """One revision: everything one write changed."""
+
+    number: int
+    time_ms: int
+    actor: str
+    reason: str
+    request_id: str
+    changes: tuple[Change, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LogPage:
+    """A part of the log after a cursor, read atomically with where the log stands.
+
+    `floor` is the number of the oldest revision from which the log is complete: a cursor below it cannot be continued.
+    """
+
+    entries: tuple[LogEntry, ...]
+    head: Revision
+    floor: int
+
+
+def apply(prompt: PromptRecord | None, entry: LogEntry, change: Change) -> PromptRecord:
+    """The prompt after one change of it."""
+    if prompt is None:
+        prompt = PromptRecord(
+            name=change.name,
+            latest_version=0,
+            aliases={},
+            tags={},
+            author=entry.actor,
+            created_ms=entry.time_ms,
+            updated_ms=entry.time_ms,
+            etag=entry.number,
+        )
+    prompt = replace(prompt, updated_ms=entry.time_ms, etag=entry.number)
+    match change:
+        case VersionRegistered(version=version):
+            return replace(prompt, latest_version=version)
+        case AliasSet(alias=alias, version=version):
+            return replace(prompt, aliases={**prompt.aliases, alias: version})
+        case AliasDeleted(alias=alias):
+            return replace(prompt, aliases=_without(prompt.aliases, (alias,)))
+        case TagsSet(version=None, tags=tags):
+            return replace(prompt, tags={**prompt.tags, **tags})
+        case TagsDeleted(version=None, keys=keys):
+            return replace(prompt, tags=_without(prompt.tags, keys))
+    return prompt
+
+
+def apply_to_version(record: VersionRecord, entry: LogEntry, change: Change) -> VersionRecord:
+    """The version after one change of its prompt."""
+    match change:
+        case TagsSet(version=record.version, tags=tags):
+            return replace(record, tags={**record.tags, **tags}, etag=entry.number)
+        case TagsDeleted(version=record.version, keys=keys):
+            return replace(record, tags=_without(record.tags, keys), etag=entry.number)
+    return record
+
+
+def _without(mapping: Mapping[str, V], keys: tuple[str, ...]) -> dict[str, V]:
+    return {key: value for key, value in mapping.items() if key not in keys}

@@ -1,0 +1,168 @@
+"""Every way the registry says no: a code, a machine-readable reason, a sentence for a person.
+
+The code is a gRPC status by name; `rpc/errors.py` maps it. Messages never carry a driver's text.
+"""
+
+from collections.abc import Mapping
+from enum import Enum
+
+from promptwire.domain.violations import Violation
+
+
+class Code(Enum):
+    """gRPC's status codes that the registry uses."""
+
+    INVALID_ARGUMENT = 3
+    NOT_FOUND = 5
+    PERMISSION_DENIED = 7
+    RESOURCE_EXHAUSTED = 8
+    FAILED_PRECONDITION = 9
+    ABORTED = 10
+    OUT_OF_RANGE = 11
+    INTERNAL = 13
+    UNAVAILABLE = 14
+
+
+class RegistryError(Exception):
+    """A refusal. `metadata` is for machines; `violations` name the fields of bad input."""
+
+    def __init__(
+        self,
+        code: Code,
+        reason: str,
+        message: str,
+        metadata: Mapping[str, str] | None = None,
+        violations: tuple[Violation, ...] = (),
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.reason = reason
+        self.message = message
+        self.metadata = dict(metadata or {})
+        self.violations = violations
+
+
+def invalid(*violations: Violation) -> RegistryError:
+    message = "; ".join(map(str, violations))
+    return RegistryError(Code.INVALID_ARGUMENT, "INVALID_ARGUMENT", message, violations=violations)
+
+
+def refuse(*violations: Violation | None) -> None:
+    """Raises one error with every violation, if there is any."""
+    found = tuple(violation for violation in violations if violation)
+    if found:
+        raise invalid(*found)
+
+
+def prompt_not_found(name: str) -> RegistryError:
+    return RegistryError(Code.NOT_FOUND, "PROMPT_NOT_FOUND", f"there is no prompt {name!r}", {"name": name})
+
+
+def version_not_found(name: str, version: int, latest: int) -> RegistryError:
+    return RegistryError(
+        Code.NOT_FOUND,
+        "VERSION_NOT_FOUND",
+        f"prompt {name!r} has no version {version}; its newest is {latest}",
+        {"name": name, "version": str(version), "latest_version": str(latest)},
+    )
+
+
+def alias_not_found(name: str, alias: str, known: list[str]) -> RegistryError:
+    has = f"it has {', '.join(known[:10])}{' ...' if len(known) > 10 else ''}" if known else "it has none"
+    return RegistryError(
+        Code.NOT_FOUND,
+        "ALIAS_NOT_FOUND",
+        f"prompt {name!r} has no alias {alias!r}; {has}",
+        {"name": name, "alias": alias},
+    )
+
+
+def alias_conflict(name: str, alias: str, expected: int, actual: int) -> RegistryError:
+    now = f"points at version {actual}" if actual else "does not exist"
+    return RegistryError(
+        Code.ABORTED,
+        "ALIAS_CONFLICT",
+        f"alias {alias!r} of prompt {name!r} {now}, not {f'at version {expected}' if expected else 'absent'} as expected",
+        {"name": name, "alias": alias, "expected_version": str(expected), "actual_version": str(actual)},
+    )
+
+
+def etag_conflict(name: str, expected: int, actual: int) -> RegistryError:
+    return RegistryError(
+        Code.ABORTED,
+        "ETAG_CONFLICT",
+        f"prompt {name!r} has etag {actual}, not {expected} as expected: it changed since it was read",
+        {"name": name, "expected_etag": str(expected), "actual_etag": str(actual)},
+    )
+
+
+def too_many(field: str, limit: int, name: str) -> RegistryError:
+    return invalid(Violation(field, f"would bring prompt {name!r} over its limit of {limit:,}"))
+
+
+def request_id_reused(request_id: str) -> RegistryError:
+    return RegistryError(
+        Code.FAILED_PRECONDITION,
+        "REQUEST_ID_REUSED",
+        f"request id {request_id!r} was used for a different write; take a new one",
+        {"request_id": request_id},
+    )
+
+
+def store_unavailable(problem: str) -> RegistryError:
+    return RegistryError(Code.UNAVAILABLE, "STORE_UNAVAILABLE", f"the store is not available: {problem}")
+
+
+def store_full() -> RegistryError:
+    return RegistryError(
+        Code.RESOURCE_EXHAUSTED, "STORE_FULL", "the store has no memory left for writes; reads go on"
+    )
+
+
+def store_behind(wanted: int, head: int) -> RegistryError:
+    return RegistryError(
+        Code.UNAVAILABLE,
+        "STORE_BEHIND",
+        f"revision {wanted} was asked for, the store is at {head}",
+        {"wanted": str(wanted), "head": str(head)},
+    )
+
+
+def compacted(after: int, floor: int) -> RegistryError:
+    return RegistryError(
+        Code.OUT_OF_RANGE,
+        "COMPACTED",
+        f"changes after revision {after} are no longer kept; the log reaches back to {floor}",
+        {"floor": str(floor)},
+    )
+
+
+def epoch_changed(epoch: str) -> RegistryError:
+    return RegistryError(
+        Code.FAILED_PRECONDITION,
+        "EPOCH_CHANGED",
+        "the store's history is another one since (fail-over, restore or new data set); start over",
+        {"epoch": epoch},
+    )
+
+
+def answer_too_large(max_bytes: int) -> RegistryError:
+    return RegistryError(
+        Code.RESOURCE_EXHAUSTED,
+        "ANSWER_TOO_LARGE",
+        f"the answer would be over {max_bytes:,} bytes with this; ask for less at a time",
+        {"max_bytes": str(max_bytes)},
+    )
+
+
+def internal(error_id: str) -> RegistryError:
+    return RegistryError(
+        Code.INTERNAL,
+        "INTERNAL",
+        f"this is a bug in the service; its log says more under error id {error_id}",
+        {"error_id": error_id},
+    )
+
+
+def shutting_down() -> RegistryError:
+    return RegistryError(Code.UNAVAILABLE, "SHUTTING_DOWN", "this service is shutting down; connect again")

@@ -1,0 +1,33 @@
+"""What a read asks for beyond its subject, and how good an answer is."""
+
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from promptwire_service.domain.records import Revision
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Freshness:
+    """How much a read may trust caches.
+
+    `strong`: the answer holds every write acknowledged before the read began. `min_revision`: the answer is at least this
+    new; it says nothing once its epoch is no longer the store's.
+    """
+
+    strong: bool = False
+    min_revision: Revision | None = None
+
+
+CACHED = Freshness()
+STRONG = Freshness(strong=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer(Generic[T_co]):
+    """A value, a revision at which the store held it, and how long ago at most that was checked against the store."""
+
+    value: T_co
+    revision: Revision
+    max_age_seconds: float = 0.0

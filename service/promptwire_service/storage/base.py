@@ -1,0 +1,66 @@
+"""What a store is. `redis` is the real one, `memory` the one for tests, `cached` wraps either."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from promptwire_service.domain.changes import LogPage
+from promptwire_service.domain.operations import Write, Written
+from promptwire_service.domain.records import PromptRecord, Read, VersionRecord
+
+
+@dataclass(frozen=True, slots=True)
+class StoreInfo:
+    """Where the store is (without credentials), what it is, and what an acknowledged write survives."""
+
+    location: str
+    server: str
+    durability: str
+
+
+class Store(Protocol):
+    """Prompts of many namespaces. Each call is atomic and answers from one revision.
+
+    Every call may raise RegistryError with code UNAVAILABLE; a write that did may or may not have happened, and is repeated
+    with the same request id to find out.
+    """
+
+    async def write(self, namespace: str, write: Write) -> Written:
+        """Carries out a write whole or not at all, once per request id; returns when it is as durable as promised."""
+        ...
+
+    async def read_prompts(self, namespace: str, names: Sequence[str]) -> Read[list[PromptRecord | None]]:
+        """The prompts of these names, in their order."""
+        ...
+
+    async def read_versions(
+        self, namespace: str, keys: Sequence[tuple[str, int]]
+    ) -> Read[list[VersionRecord | None]]:
+        """The versions of these names and numbers, in their order."""
+        ...
+
+    async def list_prompts(
+        self, namespace: str, *, after: str, prefix: str, limit: int
+    ) -> Read[list[PromptRecord]]:
+        """At most `limit` prompts whose name begins with `prefix` and comes after `after`, in byte order of names."""
+        ...
+
+    async def list_versions(
+        self, namespace: str, name: str, *, before: int, limit: int, max_bytes: int
+    ) -> Read[list[VersionRecord]]:
+        """At most `limit` versions with a number below `before`, newest first; at least one, then up to `max_bytes`."""
+        ...
+
+    async def read_log(self, namespace: str, *, after: int, limit: int) -> LogPage:
+        """At most `limit` entries after revision number `after`, oldest first. Fewer does not mean that was all: see `head`."""
+        ...
+
+    def on_bell(self, namespace: str, ring: Callable[[], None]) -> Callable[[], None]:
+        """Calls `ring` soon after each write to the namespace and after each reconnect, without promise; returns what ends it."""
+        ...
+
+    async def info(self) -> StoreInfo:
+        """What and where the store is, asked anew."""
+        ...
+
+    async def close(self) -> None: ...

@@ -1,0 +1,157 @@
+"""Caching as a wrapper: a Store that answers prompts and versions from memory, kept right by whoever follows the log."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from cachetools import Cache, LRUCache, TTLCache
+
+from promptwire_service.domain.changes import (
+    Change,
+    LogEntry,
+    LogPage,
+    TagsDeleted,
+    TagsSet,
+    VersionRegistered,
+)
+from promptwire_service.domain.operations import Register, Write, Written
+from promptwire_service.domain.records import PromptRecord, Read, VersionRecord
+from promptwire_service.domain.status import CacheStatus
+from promptwire_service.storage.base import Store, StoreInfo
+from promptwire_service.storage.fenced import FencedCache
+
+PromptKey = tuple[str, str]
+VersionKey = tuple[str, str, int]
+
+# A backstop for what should never happen, not the means of staying right: the log is.
+PROMPT_TTL_SECONDS = 60.0
+_RECORD_OVERHEAD_BYTES = 500
+
+
+class CachedStore:
+    """Wraps a Store. Keys begin with the namespace, so nothing crosses one.
+
+    Prompts get a quarter of `max_bytes`, versions the rest. An answer is right up to the last change given to `apply`, and
+    includes every write made through this wrapper.
+    """
+
+    def __init__(self, store: Store, max_bytes: int) -> None:
+        self._store = store
+        prompts: TTLCache[PromptKey, Read[PromptRecord | None]] = TTLCache(
+            max_bytes // 4, PROMPT_TTL_SECONDS, getsizeof=_prompt_bytes
+        )
+        versions: LRUCache[VersionKey, Read[VersionRecord | None]] = LRUCache(
+            max_bytes - max_bytes // 4, getsizeof=_version_bytes
+        )
+        self._sizes: dict[str, Cache[Any, Any]] = {"prompts": prompts, "versions": versions}
+        self._prompts = FencedCache(prompts, self._fill_prompt)
+        self._versions = FencedCache(versions, self._fill_version)
+
+    async def prompt(self, namespace: str, name: str) -> Read[PromptRecord | None]:
+        return await self._prompts.get((namespace, name))
+
+    async def version(self, namespace: str, name: str, version: int) -> Read[VersionRecord | None]:
+        return await self._versions.get((namespace, name, version))
+
+    def peek_prompt(self, namespace: str, name: str) -> Read[PromptRecord | None] | None:
+        """The cached answer, if there is one: right up to the last change applied."""
+        return self._prompts.peek((namespace, name))
+
+    def peek_version(self, namespace: str, name: str, version: int) -> Read[VersionRecord | None] | None:
+        """The same for a version."""
+        return self._versions.peek((namespace, name, version))
+
+    def apply(self, namespace: str, entries: Iterable[LogEntry]) -> None:
+        """Makes the caches right up to these entries."""
+        for entry in entries:
+            for change in entry.changes:
+                self._prompts.invalidate((namespace, change.name), entry.number)
+                version = _changed_version(change)
+                if version is not None:
+                    self._versions.invalidate((namespace, change.name, version), entry.number)
+
+    def reset(self, namespace: str) -> None:
+        """Forgets a namespace, whose history is another one or has a gap."""
+        self._prompts.forget(lambda key: key[0] == namespace)
+        self._versions.forget(lambda key: key[0] == namespace)
+
+    def status(self) -> tuple[CacheStatus, ...]:
+        counters = {"prompts": self._prompts.counters, "versions": self._versions.counters}
+        return tuple(
+            CacheStatus(
+                name=name,
+                entries=len(cache),
+                bytes=int(cache.currsize),
+                max_bytes=int(cache.maxsize),
+                hits=counters[name].hits,
+                misses=counters[name].misses,
+                fenced=counters[name].fenced,
+                invalidations=counters[name].invalidations,
+            )
+            for name, cache in self._sizes.items()
+        )
+
+    async def write(self, namespace: str, write: Write) -> Written:
+        written = await self._store.write(namespace, write)
+        operation = write.operation
+        self._prompts.invalidate((namespace, operation.name), written.revision.number)
+        version = written.version if isinstance(operation, Register) else getattr(operation, "version", None)
+        if version:
+            self._versions.invalidate((namespace, operation.name, version), written.revision.number)
+        return written
+
+    async def read_prompts(self, namespace: str, names: Sequence[str]) -> Read[list[PromptRecord | None]]:
+        return await self._store.read_prompts(namespace, names)
+
+    async def read_versions(
+        self, namespace: str, keys: Sequence[tuple[str, int]]
+    ) -> Read[list[VersionRecord | None]]:
+        return await self._store.read_versions(namespace, keys)
+
+    async def list_prompts(
+        self, namespace: str, *, after: str, prefix: str, limit: int
+    ) -> Read[list[PromptRecord]]:
+        return await self._store.list_prompts(namespace, after=after, prefix=prefix, limit=limit)
+
+    async def list_versions(
+        self, namespace: str, name: str, *, before: int, limit: int, max_bytes: int
+    ) -> Read[list[VersionRecord]]:
+        return await self._store.list_versions(
+            namespace, name, before=before, limit=limit, max_bytes=max_bytes
+        )
+
+    async def read_log(self, namespace: str, *, after: int, limit: int) -> LogPage:
+        return await self._store.read_log(namespace, after=after, limit=limit)
+
+    def on_bell(self, namespace: str, ring: Callable[[], None]) -> Callable[[], None]:
+        return self._store.on_bell(namespace, ring)
+
+    async def info(self) -> StoreInfo:
+        return await self._store.info()
+
+    async def close(self) -> None:
+        await self._store.close()
+
+    async def _fill_prompt(self, key: PromptKey) -> Read[PromptRecord | None]:
+        read = await self._store.read_prompts(key[0], [key[1]])
+        return Read(read.value[0], read.revision)
+
+    async def _fill_version(self, key: VersionKey) -> Read[VersionRecord | None]:
+        read = await self._store.read_versions(key[0], [key[1:]])
+        return Read(read.value[0], read.revision)
+
+
+def _changed_version(change: Change) -> int | None:
+    """The version whose record a change makes or alters."""
+    return change.version if isinstance(change, VersionRegistered | TagsSet | TagsDeleted) else None
+
+
+def _prompt_bytes(read: Read[PromptRecord | None]) -> int:
+    prompt = read.value
+    if prompt is None:
+        return _RECORD_OVERHEAD_BYTES
+    tags = sum(len(key) + len(value) for key, value in prompt.tags.items())
+    return _RECORD_OVERHEAD_BYTES + tags + 100 * len(prompt.aliases)
+
+
+def _version_bytes(read: Read[VersionRecord | None]) -> int:
+    return read.value.size_bytes if read.value else _RECORD_OVERHEAD_BYTES

@@ -1,0 +1,103 @@
+"""A cache that cannot keep an old value: fills are fenced by revisions, and one at a time for a key."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable, MutableMapping
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from promptwire_service.domain.records import Read
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+
+@dataclass(slots=True)
+class CacheCounters:
+    """Since the start of the process; what they count is in CacheStatus of the admin service."""
+
+    hits: int = 0
+    misses: int = 0
+    fenced: int = 0
+    invalidations: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class _Flight(Generic[V]):
+    """A fill under way. `fence` is the newest change of the key applied since it began; `void` when all was forgotten."""
+
+    result: asyncio.Future[Read[V]]
+    fence: int = 0
+    void: bool = False
+
+
+@dataclass(slots=True)
+class FencedCache(Generic[K, V]):
+    """Answers from `entries`, filled by `fill`, which reads value and revision atomically.
+
+    The race it exists for: a fill reads the old value, the change is applied to a key that is not cached yet, the fill
+    installs what it read, and nothing ever corrects it. So a change also raises the fence of a fill under way, and a fill
+    older than its fence is neither installed nor given to anyone: who waited for it may have asked after the change.
+    """
+
+    entries: MutableMapping[K, Read[V]]
+    fill: Callable[[K], Awaitable[Read[V]]]
+    counters: CacheCounters = field(default_factory=CacheCounters)
+    _flights: dict[K, _Flight[V]] = field(default_factory=dict)
+
+    def peek(self, key: K) -> Read[V] | None:
+        """What is cached, if anything: right up to the last change applied."""
+        cached = self.entries.get(key)
+        if cached is not None:
+            self.counters.hits += 1
+        return cached
+
+    async def get(self, key: K) -> Read[V]:
+        """Cached or read anew; right up to the last change applied before the call, or later."""
+        while True:
+            cached = self.peek(key)
+            if cached is not None:
+                return cached
+            flight = self._flights.get(key)
+            if flight is None:
+                self.counters.misses += 1
+                flight = self._flights[key] = _Flight(asyncio.ensure_future(self.fill(key)))
+                flight.result.add_done_callback(lambda _, key=key, flight=flight: self._land(key, flight))
+            # Shielded: one waiter's cancellation must not take the answer from the others.
+            read = await asyncio.shield(flight.result)
+            if self._current(flight, read):
+                return read
+
+    def invalidate(self, key: K, number: int) -> None:
+        """A change of the key at this revision number is known: nothing older may be answered from here on."""
+        cached = self.entries.get(key)
+        if cached is not None and cached.revision.number < number:
+            del self.entries[key]
+            self.counters.invalidations += 1
+        if flight := self._flights.get(key):
+            flight.fence = max(flight.fence, number)
+
+    def forget(self, matches: Callable[[K], bool]) -> None:
+        """Drops every key that matches, and voids its fill: history itself may be another one."""
+        for key in [key for key in self.entries if matches(key)]:
+            del self.entries[key]
+        for key in [key for key in self._flights if matches(key)]:
+            self._flights.pop(key).void = True
+
+    def _land(self, key: K, flight: _Flight[V]) -> None:
+        if self._flights.get(key) is flight:
+            del self._flights[key]
+        if flight.result.cancelled() or flight.result.exception():
+            return
+        read = flight.result.result()
+        if self._current(flight, read):
+            try:
+                self.entries[key] = read
+            except ValueError:
+                # cachetools' word for one value larger than the whole cache: it is answered, not kept.
+                return
+        else:
+            self.counters.fenced += 1
+
+    @staticmethod
+    def _current(flight: _Flight[V], read: Read[V]) -> bool:
+        return not flight.void and read.revision.number >= flight.fence

@@ -1,0 +1,53 @@
+"""What Redis says when it fails, as the registry's errors. A driver's text goes to the log, never to a caller."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import structlog
+from redis.exceptions import (
+    AuthenticationError,
+    AuthorizationError,
+    BusyLoadingError,
+    ConnectionError,
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+    TimeoutError,
+)
+
+from promptwire_service.domain.errors import store_full, store_unavailable
+
+_log = structlog.get_logger(__name__)
+
+# In this order: redis-py derives some from ConnectionError.
+_PROBLEMS: tuple[tuple[type[RedisError], str], ...] = (
+    (BusyLoadingError, "it is still loading its data"),
+    (AuthenticationError, "it refuses our credentials"),
+    (AuthorizationError, "it refuses our credentials"),
+    (NoPermissionError, "it refuses us a command"),
+    (ReadOnlyError, "it has become a read-only replica"),
+    (TimeoutError, "it does not answer in time"),
+    (ConnectionError, "the connection is gone or refused"),
+)
+_PERSISTENCE_CODES = ("MISCONF", "NOREPLICAS", "MASTERDOWN", "CLUSTERDOWN")
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turns Redis's errors inside the block into RegistryError; an error that shows a bug of ours goes through."""
+    try:
+        yield
+    except OutOfMemoryError as error:
+        raise store_full() from error
+    except RedisError as error:
+        for kind, problem in _PROBLEMS:
+            if isinstance(error, kind):
+                break
+        else:
+            if not (isinstance(error, ResponseError) and str(error).startswith(_PERSISTENCE_CODES)):
+                raise
+            problem = "it cannot persist or replicate writes now"
+        _log.warning("store call failed", problem=problem, error=str(error))
+        raise store_unavailable(problem) from error

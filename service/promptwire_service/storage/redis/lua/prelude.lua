@@ -1,0 +1,30 @@
+-- Shared by every script, which it precedes. KEYS[1] is the namespace's meta key, `pw:{<namespace>}:meta`; the hash tag puts
+-- every other key of the namespace into the same slot, so that they may be built here.
+local root = string.sub(KEYS[1], 1, -5)
+local META, LOG, NAMES, BELL = KEYS[1], root .. 'log', root .. 'names', root .. 'bell'
+
+local function prompt_key(name) return root .. 'p:' .. name end
+local function aliases_key(name) return root .. 'a:' .. name end
+local function tags_key(name) return root .. 't:' .. name end
+local function version_key(name, version) return root .. 'v:' .. name .. ':' .. version end
+local function version_tags_key(name, version) return root .. 'vt:' .. name .. ':' .. version end
+
+-- Where history is: {epoch, number}. The epoch joins the data set's own random id, which FLUSHALL or an empty store takes
+-- away, with the server's replication id, which fail-over and restart change; either one alone would miss the other's case.
+local function head()
+  local meta = redis.call('HMGET', META, 'id', 'revision')
+  local replid = string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)')
+  return { (meta[1] or 'empty') .. '-' .. string.sub(replid, 1, 16), meta[2] or '0' }
+end
+
+local function prompt_row(name)
+  local fields = redis.call('HGETALL', prompt_key(name))
+  if #fields == 0 then return false end
+  return { name, fields, redis.call('HGETALL', aliases_key(name)), redis.call('HGETALL', tags_key(name)) }
+end
+
+local function version_row(name, version)
+  local fields = redis.call('HGETALL', version_key(name, version))
+  if #fields == 0 then return false end
+  return { name, version, fields, redis.call('HGETALL', version_tags_key(name, version)) }
+end

@@ -1,0 +1,27 @@
+"""The Lua scripts, read from `lua/` and run by their hash."""
+
+import hashlib
+from importlib.resources import files
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.exceptions import NoScriptError
+
+_LUA = files(__package__).joinpath("lua")
+_PRELUDE = _LUA.joinpath("prelude.lua").read_text()
+
+
+class Script:
+    """One script, preceded by the shared prelude."""
+
+    def __init__(self, name: str) -> None:
+        shebang, body = _LUA.joinpath(f"{name}.lua").read_text().split("\n", 1)
+        self._text = f"{shebang}\n{_PRELUDE}{body}"
+        self._hash = hashlib.sha1(self._text.encode(), usedforsecurity=False).hexdigest()
+
+    async def run(self, redis: Redis, key: str, *arguments: str | int) -> Any:
+        """Runs it on the namespace of `key`. A server that lacks it (NOSCRIPT: nothing ran) is sent its text."""
+        try:
+            return await redis.evalsha(self._hash, 1, key, *arguments)
+        except NoScriptError:
+            return await redis.eval(self._text, 1, key, *arguments)

@@ -1,0 +1,156 @@
+"""The store on Redis or Valkey. Each call is one script, so each is atomic and knows the revision it answers from.
+
+A namespace's keys share the hash tag `{<namespace>}`: one slot is the unit of atomicity, order and sharding.
+`pw:{ns}:meta` (revision, id of the data set), `:names` (index), `:p:<name>` (prompt), `:a:<name>` (aliases), `:t:<name>`
+(tags), `:v:<name>:<n>` (version), `:vt:<name>:<n>` (its tags), `:log` (stream of changes), `:request:<id>` (answers kept for
+repeats), and the channel `:bell`.
+"""
+
+import json
+import uuid
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from promptwire_service.domain.changes import LogPage
+from promptwire_service.domain.errors import (
+    RegistryError,
+    alias_conflict,
+    alias_not_found,
+    etag_conflict,
+    prompt_not_found,
+    request_id_reused,
+    too_many,
+    version_not_found,
+)
+from promptwire.domain import limits
+from promptwire_service.domain.operations import DeleteAlias, SetAlias, SetTags, Write, Written
+from promptwire_service.domain.records import PromptRecord, Read, VersionRecord
+from promptwire_service.storage.base import StoreInfo
+from promptwire_service.storage.redis.bell import Bell
+from promptwire_service.storage.redis.connection import Connections
+from promptwire_service.storage.redis.encoding import (
+    entry_of,
+    prompt_of,
+    revision_of,
+    version_of,
+    write_json,
+    written_of,
+)
+from promptwire_service.storage.redis.failures import translated
+from promptwire_service.storage.redis.scripts import Script
+
+REQUEST_KEPT_SECONDS = 24 * 3600
+LOG_ENTRIES_KEPT = 100_000
+LOG_PAGE_MAX_BYTES = 4 << 20
+
+_WRITE = Script("write")
+_READ_PROMPTS = Script("read_prompts")
+_READ_VERSIONS = Script("read_versions")
+_LIST_PROMPTS = Script("list_prompts")
+_LIST_VERSIONS = Script("list_versions")
+_READ_LOG = Script("read_log")
+
+
+def meta_key(namespace: str) -> str:
+    return f"pw:{{{namespace}}}:meta"
+
+
+class RedisStore:
+    """Store on one Redis or Valkey server; see storage.base.Store. Takes over `connections` and closes them."""
+
+    def __init__(
+        self, connections: Connections, info: StoreInfo, *, log_entries_kept: int = LOG_ENTRIES_KEPT
+    ) -> None:
+        self._connections = connections
+        self._info = info
+        self._log_entries_kept = log_entries_kept
+        self._bell = Bell(connections.reads)
+
+    async def write(self, namespace: str, write: Write) -> Written:
+        answer = json.loads(
+            await self._run(
+                _WRITE,
+                namespace,
+                write_json(write),
+                uuid.uuid4().hex[:16],
+                REQUEST_KEPT_SECONDS,
+                self._log_entries_kept,
+                writes=True,
+            )
+        )
+        if "error" in answer:
+            raise _refusal(write, answer)
+        return written_of(answer)
+
+    async def read_prompts(self, namespace: str, names: Sequence[str]) -> Read[list[PromptRecord | None]]:
+        head, rows = await self._run(_READ_PROMPTS, namespace, *names)
+        return Read([prompt_of(row) if row else None for row in rows], revision_of(head))
+
+    async def read_versions(
+        self, namespace: str, keys: Sequence[tuple[str, int]]
+    ) -> Read[list[VersionRecord | None]]:
+        head, rows = await self._run(_READ_VERSIONS, namespace, *(part for key in keys for part in key))
+        return Read([version_of(row) if row else None for row in rows], revision_of(head))
+
+    async def list_prompts(
+        self, namespace: str, *, after: str, prefix: str, limit: int
+    ) -> Read[list[PromptRecord]]:
+        lower = f"({after}" if after >= prefix and after else f"[{prefix}"
+        # Names are ASCII: DEL comes after every character of a name.
+        upper = f"[{prefix}\x7f" if prefix else "+"
+        head, rows = await self._run(_LIST_PROMPTS, namespace, lower if lower != "[" else "-", upper, limit)
+        return Read([prompt_of(row) for row in rows], revision_of(head))
+
+    async def list_versions(
+        self, namespace: str, name: str, *, before: int, limit: int, max_bytes: int
+    ) -> Read[list[VersionRecord]]:
+        head, rows = await self._run(_LIST_VERSIONS, namespace, name, before, limit, max_bytes)
+        return Read([version_of(row) for row in rows], revision_of(head))
+
+    async def read_log(self, namespace: str, *, after: int, limit: int) -> LogPage:
+        head, floor, rows = await self._run(_READ_LOG, namespace, after, limit, LOG_PAGE_MAX_BYTES)
+        return LogPage(tuple(entry_of(row) for row in rows), revision_of(head), int(floor))
+
+    def on_bell(self, namespace: str, ring: Callable[[], None]) -> Callable[[], None]:
+        return self._bell.listen(f"pw:{{{namespace}}}:bell", ring)
+
+    async def info(self) -> StoreInfo:
+        with translated():
+            await self._connections.reads.ping()
+        return self._info
+
+    async def close(self) -> None:
+        await self._bell.close()
+        await self._connections.aclose()
+
+    async def _run(
+        self, script: Script, namespace: str, *arguments: str | int, writes: bool = False
+    ) -> Any:
+        redis = self._connections.writes if writes else self._connections.reads
+        with translated():
+            return await script.run(redis, meta_key(namespace), *arguments)
+
+
+def _refusal(write: Write, answer: dict[str, Any]) -> RegistryError:
+    operation = write.operation
+    match answer["error"], operation:
+        case "REQUEST_ID_REUSED", _:
+            return request_id_reused(write.request_id)
+        case "PROMPT_NOT_FOUND", _:
+            return prompt_not_found(operation.name)
+        case "ETAG_CONFLICT", _:
+            return etag_conflict(operation.name, write.expected_etag or 0, int(answer["actual"]))
+        case "VERSION_NOT_FOUND", _:
+            version = getattr(operation, "version", 0)
+            return version_not_found(operation.name, version, int(answer["latest"]))
+        case "ALIAS_NOT_FOUND", DeleteAlias(alias=alias):
+            return alias_not_found(operation.name, alias, sorted(answer["known"]))
+        case "ALIAS_CONFLICT", SetAlias(alias=alias) | DeleteAlias(alias=alias):
+            return alias_conflict(
+                operation.name, alias, operation.expected_version or 0, int(answer["actual"])
+            )
+        case "TOO_MANY_ALIASES", SetAlias():
+            return too_many("alias", limits.ALIASES_MAX_PER_PROMPT, operation.name)
+        case "TOO_MANY_TAGS", SetTags():
+            return too_many("tags", limits.TAGS_MAX, operation.name)
+    raise AssertionError(f"the write script answered {answer['error']!r} to {type(operation).__name__}")

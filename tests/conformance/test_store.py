@@ -1,0 +1,408 @@
+"""What every store must do. A backend that passes this can stand under the service."""
+
+import asyncio
+import uuid
+from typing import Any
+
+import pytest
+from promptwire.domain import limits
+from promptwire.domain.content import Content
+from promptwire_service.domain.changes import LogPage, apply, apply_to_version
+from promptwire_service.domain.errors import RegistryError
+from promptwire_service.domain.operations import (
+    DeleteAlias,
+    DeleteTags,
+    Operation,
+    Register,
+    SetAlias,
+    SetTags,
+    Write,
+    Written,
+)
+from promptwire_service.domain.records import PromptRecord, VersionRecord
+from promptwire_service.storage.base import Store
+
+HUGE_VERSION = limits.VERSION_MAX
+
+
+class Namespace:
+    """A store's namespace with short words for writes."""
+
+    def __init__(self, store: Store, namespace: str) -> None:
+        self.store = store
+        self.namespace = namespace
+
+    async def write(self, operation: Operation, request_id: str = "", **options: Any) -> Written:
+        write = Write(
+            operation=operation,
+            request_id=request_id or uuid.uuid4().hex,
+            actor=options.pop("actor", "ana@laptop"),
+            **options,
+        )
+        return await self.store.write(self.namespace, write)
+
+    async def register(self, name: str = "greeting", text: str = "Hello {{name}}", **options: Any) -> Written:
+        return await self.write(registration(name, text, tags=options.pop("tags", {})), **options)
+
+    async def alias(self, alias: str, version: int, *, name: str = "greeting", **options: Any) -> Written:
+        expected = options.pop("expected_version", None)
+        return await self.write(
+            SetAlias(name=name, alias=alias, version=version, expected_version=expected), **options
+        )
+
+    async def prompt(self, name: str = "greeting") -> PromptRecord | None:
+        return (await self.store.read_prompts(self.namespace, [name])).value[0]
+
+    async def version(self, version: int, name: str = "greeting") -> VersionRecord | None:
+        return (await self.store.read_versions(self.namespace, [(name, version)])).value[0]
+
+    async def log(self, after: int = 0, limit: int = 1000) -> LogPage:
+        return await self.store.read_log(self.namespace, after=after, limit=limit)
+
+
+@pytest.fixture
+def space(store: Store) -> Namespace:
+    return Namespace(store, f"ns-{uuid.uuid4().hex[:12]}")
+
+
+def registration(name: str = "greeting", text: str = "Hello {{name}}", **fields: Any) -> Register:
+    content = Content(text, fields.pop("response_format_json", ""), fields.pop("model_config_json", ""))
+    return Register(
+        name=name,
+        content=content,
+        digest=content.digest,
+        commit_message=fields.pop("commit_message", ""),
+        tags=fields.pop("tags", {}),
+    )
+
+
+async def refused(call: Any, reason: str) -> RegistryError:
+    with pytest.raises(RegistryError) as caught:
+        await call
+    assert caught.value.reason == reason
+    return caught.value
+
+
+async def test_an_empty_namespace_is_at_revision_zero(space: Namespace) -> None:
+    page = await space.log()
+    assert (page.entries, page.head.number, page.floor) == ((), 0, 0)
+    assert page.head.epoch
+    assert await space.prompt() is None
+    assert await space.version(1) is None
+
+
+async def test_a_registered_version_reads_back_whole(space: Namespace) -> None:
+    operation = registration(
+        text='Grüße \U0001f600 {{name}}\n"quoted" \\ \x00 end',
+        commit_message="première\tversion",
+        response_format_json='{"type": "object"}',
+        model_config_json='{"temperature":0.10}',
+        tags={"use_case": "technical", "ключ \U0001f511": "", "1": "one"},
+    )
+    written = await space.write(operation)
+    record = await space.version(1)
+    assert record is not None
+    assert (record.name, record.version, record.content) == ("greeting", 1, operation.content)
+    assert record.digest == operation.content.digest
+    assert record.commit_message == "première\tversion"
+    assert record.tags == operation.tags
+    assert (record.author, record.created_ms, record.etag) == ("ana@laptop", written.time_ms, 1)
+    assert record.variables == ("name",)
+    assert await space.prompt() == PromptRecord(
+        "greeting", 1, {}, {}, "ana@laptop", written.time_ms, written.time_ms, 1
+    )
+
+
+async def test_versions_count_from_one_and_identical_content_makes_a_new_one(space: Namespace) -> None:
+    assert [(await space.register()).version for _ in range(3)] == [1, 2, 3]
+    assert [(await space.register("other")).version for _ in range(2)] == [1, 2]
+
+
+async def test_the_largest_content_and_tags_fit(space: Namespace) -> None:
+    tags = {f"k{index:03}" + "k" * 246: "é" * limits.TAG_VALUE_MAX_CHARS for index in range(10)}
+    text = "x" * limits.CONTENT_MAX_BYTES
+    await space.register(text=text, tags=tags)
+    record = await space.version(1)
+    assert record is not None and record.content.text == text and record.tags == tags
+
+
+async def test_concurrent_registrations_each_get_their_own_number(space: Namespace) -> None:
+    written = await asyncio.gather(*(space.register(text=f"text {index}") for index in range(50)))
+    assert sorted(answer.version for answer in written) == list(range(1, 51))
+    assert sorted(answer.revision.number for answer in written) == list(range(1, 51))
+    for index, answer in enumerate(written):
+        record = await space.version(answer.version)
+        assert record is not None and record.content.text == f"text {index}"
+
+
+async def test_an_alias_is_made_moved_and_removed(space: Namespace) -> None:
+    await space.register()
+    await space.register()
+    assert (await space.alias("production", 1)).previous_version == 0
+    assert (await space.alias("production", 2)).previous_version == 1
+    prompt = await space.prompt()
+    assert prompt is not None and prompt.aliases == {"production": 2}
+    assert prompt.version_of("production") == prompt.version_of("latest") == 2
+    assert (await space.write(DeleteAlias(name="greeting", alias="production"))).previous_version == 2
+    prompt = await space.prompt()
+    assert prompt is not None and prompt.aliases == {} and prompt.etag == 5
+
+
+async def test_aliases_differ_by_case(space: Namespace) -> None:
+    await space.register()
+    await space.register()
+    await space.alias("Prod", 1)
+    await space.alias("prod", 2)
+    prompt = await space.prompt()
+    assert prompt is not None and prompt.aliases == {"Prod": 1, "prod": 2}
+
+
+@pytest.mark.parametrize("version", [2, 10**15 + 1, HUGE_VERSION])
+async def test_an_alias_to_a_missing_version_is_refused(space: Namespace, version: int) -> None:
+    await space.register()
+    error = await refused(space.alias("production", version), "VERSION_NOT_FOUND")
+    assert str(version) in error.message and error.metadata["latest_version"] == "1"
+    assert (await space.log()).head.number == 1
+
+
+async def test_writes_to_a_missing_prompt_are_refused(space: Namespace) -> None:
+    for operation in (
+        SetAlias(name="nope", alias="production", version=1),
+        DeleteAlias(name="nope", alias="production", allow_missing=True),
+        SetTags(name="nope", version=None, tags={"a": "b"}),
+        DeleteTags(name="nope", version=None, keys=("a",)),
+    ):
+        await refused(space.write(operation), "PROMPT_NOT_FOUND")
+    assert (await space.log()).head.number == 0
+
+
+async def test_deleting_a_missing_alias_is_refused_or_nothing(space: Namespace) -> None:
+    await space.register()
+    await space.alias("staging", 1)
+    error = await refused(space.write(DeleteAlias(name="greeting", alias="production")), "ALIAS_NOT_FOUND")
+    assert "staging" in error.message
+    written = await space.write(DeleteAlias(name="greeting", alias="production", allow_missing=True))
+    assert (written.previous_version, written.revision.number) == (0, 2)
+    assert (await space.log()).head.number == 2
+
+
+async def test_an_alias_moves_only_from_the_expected_version(space: Namespace) -> None:
+    await space.register()
+    await space.register()
+    await space.alias("production", 1, expected_version=0)
+    error = await refused(space.alias("production", 2, expected_version=0), "ALIAS_CONFLICT")
+    assert error.metadata["actual_version"] == "1"
+    await refused(space.alias("production", 2, expected_version=2), "ALIAS_CONFLICT")
+    await refused(space.alias("staging", 2, expected_version=1), "ALIAS_CONFLICT")
+    await space.alias("production", 2, expected_version=1)
+    await refused(
+        space.write(DeleteAlias(name="greeting", alias="production", expected_version=1)), "ALIAS_CONFLICT"
+    )
+    await space.write(DeleteAlias(name="greeting", alias="production", expected_version=2))
+
+
+async def test_of_many_compare_and_sets_one_wins(space: Namespace) -> None:
+    for _ in range(10):
+        await space.register()
+    await space.alias("production", 1)
+    outcomes = await asyncio.gather(
+        *(space.alias("production", version, expected_version=1) for version in range(2, 11)),
+        return_exceptions=True,
+    )
+    winners = [outcome for outcome in outcomes if isinstance(outcome, Written)]
+    losers = [outcome for outcome in outcomes if isinstance(outcome, RegistryError)]
+    assert (len(winners), {error.reason for error in losers}) == (1, {"ALIAS_CONFLICT"})
+
+
+async def test_an_etag_guards_every_write(space: Namespace) -> None:
+    await space.register(expected_etag=0)
+    error = await refused(space.register(expected_etag=0), "ETAG_CONFLICT")
+    assert error.metadata["actual_etag"] == "1"
+    await space.alias("production", 1, expected_etag=1)
+    await refused(space.alias("production", 1, expected_etag=1), "ETAG_CONFLICT")
+    await refused(space.register("other", expected_etag=7), "ETAG_CONFLICT")
+
+
+async def test_tags_of_a_prompt_and_of_a_version_are_apart(space: Namespace) -> None:
+    await space.register(tags={"a": "1"})
+    await space.write(SetTags(name="greeting", version=None, tags={"team": "ai", "x": "y"}))
+    await space.write(SetTags(name="greeting", version=1, tags={"a": "2", "b": "3"}))
+    await space.write(DeleteTags(name="greeting", version=None, keys=("x", "never there")))
+    prompt, record = await space.prompt(), await space.version(1)
+    assert prompt is not None and prompt.tags == {"team": "ai"}
+    assert record is not None and record.tags == {"a": "2", "b": "3"} and record.etag == 3
+    await space.write(DeleteTags(name="greeting", version=1, keys=("a", "b")))
+    record = await space.version(1)
+    assert record is not None and record.tags == {} and record.etag == 5
+
+
+async def test_tags_of_a_missing_version_are_refused(space: Namespace) -> None:
+    await space.register()
+    await refused(space.write(SetTags(name="greeting", version=2, tags={"a": "b"})), "VERSION_NOT_FOUND")
+    await refused(space.write(DeleteTags(name="greeting", version=2, keys=("a",))), "VERSION_NOT_FOUND")
+
+
+async def test_the_hundred_and_first_tag_is_refused(space: Namespace) -> None:
+    tags = {f"tag{index}": "x" for index in range(limits.TAGS_MAX)}
+    await space.register(tags=tags)
+    await space.write(SetTags(name="greeting", version=1, tags={"tag0": "again"}))
+    error = await refused(
+        space.write(SetTags(name="greeting", version=1, tags={"one more": "x"})), "INVALID_ARGUMENT"
+    )
+    assert error.violations[0].field == "tags"
+    record = await space.version(1)
+    assert record is not None and record.tags == {**tags, "tag0": "again"}
+
+
+async def test_the_thousand_and_first_alias_is_refused(space: Namespace) -> None:
+    await space.register()
+    await asyncio.gather(*(space.alias(f"a{index}x", 1) for index in range(limits.ALIASES_MAX_PER_PROMPT)))
+    error = await refused(space.alias("one-more", 1), "INVALID_ARGUMENT")
+    assert error.violations[0].field == "alias"
+    await space.alias("a0x", 1)
+
+
+async def test_a_repeated_request_gets_the_first_answer(space: Namespace) -> None:
+    first = await space.register(request_id="r1")
+    await space.register(request_id="r2")
+    assert await space.register(request_id="r1") == first
+    moved = await space.alias("production", 1, request_id="r3")
+    await space.alias("production", 2)
+    assert await space.alias("production", 1, request_id="r3") == moved
+    prompt = await space.prompt()
+    assert prompt is not None and (prompt.latest_version, prompt.aliases) == (2, {"production": 2})
+    assert (await space.log()).head.number == 4
+
+
+async def test_a_request_repeated_concurrently_happens_once(space: Namespace) -> None:
+    answers = await asyncio.gather(*(space.register(request_id="same") for _ in range(20)))
+    assert len({answer.version for answer in answers}) == 1
+    assert (await space.log()).head.number == 1
+
+
+async def test_a_request_id_for_another_write_is_refused(space: Namespace) -> None:
+    await space.register(request_id="r1")
+    await refused(space.register(text="something else", request_id="r1"), "REQUEST_ID_REUSED")
+    await refused(space.register("other", request_id="r1"), "REQUEST_ID_REUSED")
+    assert (await space.register(request_id="r1", actor="ben@desk")).actor == "ana@laptop"
+
+
+async def test_a_refused_request_may_be_sent_again(space: Namespace) -> None:
+    await space.register()
+    await refused(space.alias("production", 2, request_id="r1"), "VERSION_NOT_FOUND")
+    await space.register()
+    assert (await space.alias("production", 2, request_id="r1")).revision.number == 3
+
+
+async def test_namespaces_do_not_touch(space: Namespace) -> None:
+    other = Namespace(space.store, space.namespace + "-other")
+    await space.register(request_id="same")
+    await other.register(text="theirs", request_id="same")
+    await other.register(text="theirs", request_id="second")
+    mine, theirs = await space.version(1), await other.version(1)
+    assert mine is not None and mine.content.text == "Hello {{name}}"
+    assert theirs is not None and theirs.content.text == "theirs"
+    assert ((await space.log()).head.number, (await other.log()).head.number) == (1, 2)
+
+
+async def test_the_log_has_every_write_in_order(space: Namespace) -> None:
+    await space.register(reason="because", request_id="r1", actor="ben@desk")
+    await space.register()
+    await space.alias("production", 2)
+    await space.write(SetTags(name="greeting", version=1, tags={"a": "b"}))
+    await space.write(DeleteTags(name="greeting", version=None, keys=("a",)))
+    await space.write(DeleteAlias(name="greeting", alias="production"))
+    page = await space.log()
+    assert [entry.number for entry in page.entries] == [1, 2, 3, 4, 5, 6]
+    assert page.floor == 0
+    first = page.entries[0]
+    assert (first.actor, first.reason, first.request_id) == ("ben@desk", "because", "r1")
+    assert [type(entry.changes[0]).__name__ for entry in page.entries] == [
+        "VersionRegistered",
+        "VersionRegistered",
+        "AliasSet",
+        "TagsSet",
+        "TagsDeleted",
+        "AliasDeleted",
+    ]
+    assert [entry.number for entry in (await space.log(after=4)).entries] == [5, 6]
+    assert [entry.number for entry in (await space.log(after=1, limit=2)).entries] == [2, 3]
+    assert (await space.log(after=6)).entries == ()
+
+
+async def test_folding_the_log_gives_what_the_store_holds(space: Namespace) -> None:
+    await space.register(tags={"seed": "1"})
+    await space.register()
+    for alias, version in (("a", 1), ("b", 2), ("a", 2)):
+        await space.alias(alias, version)
+    await space.write(SetTags(name="greeting", version=None, tags={"1": "one", "t": "2"}))
+    await space.write(DeleteTags(name="greeting", version=None, keys=("t",)))
+    first = await space.version(1)
+    await space.write(SetTags(name="greeting", version=1, tags={"more": "x"}))
+    await space.write(DeleteTags(name="greeting", version=1, keys=("seed",)))
+    await space.write(DeleteAlias(name="greeting", alias="b"))
+    prompt: PromptRecord | None = None
+    record = first
+    assert record is not None
+    for entry in (await space.log()).entries:
+        for change in entry.changes:
+            prompt = apply(prompt, entry, change)
+            if entry.number > record.etag:
+                record = apply_to_version(record, entry, change)
+    assert prompt == await space.prompt()
+    assert record == await space.version(1)
+
+
+async def test_prompts_are_listed_by_name_in_pages(space: Namespace) -> None:
+    for name in ("telco_b", "a/b", "telco", "Telco", "telco_a", "z-1"):
+        await space.register(name)
+
+    async def names(after: str = "", prefix: str = "", limit: int = 100) -> list[str]:
+        read = await space.store.list_prompts(space.namespace, after=after, prefix=prefix, limit=limit)
+        return [prompt.name for prompt in read.value]
+
+    assert await names() == ["Telco", "a/b", "telco", "telco_a", "telco_b", "z-1"]
+    assert await names(prefix="telco") == ["telco", "telco_a", "telco_b"]
+    assert await names(prefix="telco", after="telco", limit=1) == ["telco_a"]
+    assert await names(after="telco_b") == ["z-1"]
+    assert await names(prefix="telco", after="Telco", limit=1) == ["telco"]
+    assert await names(prefix="none") == []
+    assert await names(after="z-1") == []
+
+
+async def test_versions_are_listed_newest_first_in_pages(space: Namespace) -> None:
+    for index in range(5):
+        await space.register(text="x" * 1000, tags={"n": str(index)})
+
+    async def numbers(before: int = HUGE_VERSION, limit: int = 100, max_bytes: int = 1 << 20) -> list[int]:
+        read = await space.store.list_versions(
+            space.namespace, "greeting", before=before, limit=limit, max_bytes=max_bytes
+        )
+        return [record.version for record in read.value]
+
+    assert await numbers() == [5, 4, 3, 2, 1]
+    assert await numbers(before=4, limit=2) == [3, 2]
+    assert await numbers(max_bytes=1) == [5]
+    assert len(await numbers(max_bytes=3500)) in (2, 3)
+    assert await numbers(before=1) == []
+    read = await space.store.list_versions(space.namespace, "none", before=9, limit=9, max_bytes=9)
+    assert read.value == []
+
+
+async def test_the_bell_rings_after_a_write(space: Namespace) -> None:
+    rung = asyncio.Event()
+    stop = space.store.on_bell(space.namespace, rung.set)
+    async with asyncio.timeout(5):
+        if type(space.store).__name__ != "MemoryStore":
+            await rung.wait()  # once for having subscribed
+        rung.clear()
+        await space.register()
+        await rung.wait()
+    stop()
+
+
+async def test_a_read_tells_the_revision_it_is_of(space: Namespace) -> None:
+    written = await space.register()
+    read = await space.store.read_prompts(space.namespace, ["greeting", "nope"])
+    assert read.revision == written.revision
+    assert [prompt and prompt.name for prompt in read.value] == ["greeting", None]
