@@ -1,0 +1,1 @@
+"""Staying right: following each namespace's log, keeping caches coherent, telling watchers."""

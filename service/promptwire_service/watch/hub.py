@@ -1,0 +1,208 @@
+"""The prompts of one namespace that anyone watches, as they are at one revision, and who watches them."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from promptwire.domain.references import Selector
+from promptwire_service.domain.changes import LogEntry, apply, apply_to_version
+from promptwire_service.domain.records import PromptRecord, Revision, VersionRecord
+from promptwire_service.storage.cached import CachedStore
+from promptwire_service.watch.feed import Feed
+from promptwire_service.watch.watcher import Follows, Update, Watcher, versions_of
+
+# Updates of more prompts than this are not looked up for sharing: streams that far apart rarely are in the same position.
+_SHARED_MAX_STATES = 16
+
+
+@dataclass(slots=True)
+class _Watched:
+    """One prompt. `bodies` has the versions that `wanted` (all that its watchers follow, counted) leads to; changes up to
+    revision number `known_at` are in `prompt` already."""
+
+    prompt: PromptRecord | None
+    known_at: int
+    bodies: Mapping[int, VersionRecord] = field(default_factory=dict)
+    wanted: Counter[Selector] = field(default_factory=Counter)
+    watchers: set[Watcher] = field(default_factory=set)
+
+    @property
+    def newest(self) -> int:
+        """The revision number that it needs to be told at, at least."""
+        return max(self.known_at, *(body.etag for body in self.bodies.values()), 0)
+
+
+class Hub:
+    """Folds the log into the watched prompts and marks them on each watcher that follows them.
+
+    What watchers see changes in `_publish` only, which never waits: so all of it is of one revision, whole. Changes wait in
+    `_unpublished` till the feed has come as far as the newest thing among them.
+    """
+
+    def __init__(self, namespace: str, cache: CachedStore) -> None:
+        self.revision = Revision("", 0)
+        self.watchers: set[Watcher] = set()
+        self.feed: Feed
+        self._namespace = namespace
+        self._cache = cache
+        self._watched: dict[str, _Watched] = {}
+        self._unpublished: dict[str, _Watched] = {}
+        self._shared: dict[object, Update] = {}
+        self._restarting: str | None = None
+
+    async def open(self, watcher: Watcher, follows: Follows, resume: Revision | None) -> None:
+        """Begins to serve a watcher. Raises the store's error when it is away."""
+        self.watchers.add(watcher)
+        if not self.revision.epoch:
+            await self.feed.look()
+        await self.follow(watcher, follows)
+        if resume:
+            await self._resume(watcher, resume)
+
+    def leave(self, watcher: Watcher) -> None:
+        self.watchers.discard(watcher)
+        self.unfollow(watcher, tuple(watcher.follows))
+
+    async def follow(self, watcher: Watcher, follows: Follows) -> None:
+        """Adds to what a watcher follows; returns once all of that is published. Raises the store's error when it is away."""
+        await self._know(follows)
+        behind = False
+        for name, selectors in follows.items():
+            watched = self._watched[name]
+            watched.watchers.add(watcher)
+            watched.wanted.update(watcher.add(name, selectors))
+            if watched.newest > self.revision.number or versions_of(watched.prompt, watched.wanted) - watched.bodies.keys():
+                self._unpublished.setdefault(name, replace(watched))
+                behind = True
+        if behind:
+            await self.feed.look()
+        watcher.mark(*follows)
+
+    def unfollow(self, watcher: Watcher, names: Iterable[str]) -> None:
+        for name in names:
+            if name not in watcher.follows:
+                continue
+            watched = self._watched[name]
+            watched.watchers.discard(watcher)
+            watched.wanted.subtract(watcher.drop(name))
+            # In place: an unpublished copy shares the counter.
+            for selector in [selector for selector, count in watched.wanted.items() if count <= 0]:
+                del watched.wanted[selector]
+            if not watched.watchers:
+                del self._watched[name]
+                self._unpublished.pop(name, None)
+
+    def published(self, name: str) -> tuple[PromptRecord | None, Mapping[int, VersionRecord]]:
+        watched = self._watched[name]
+        return watched.prompt, watched.bodies
+
+    def share(self, update: Update) -> Update:
+        """The same update as another watcher's, if one is in the same position: so that it is encoded once."""
+        if len(update.states) > _SHARED_MAX_STATES:
+            return update
+        key = (
+            update.prev,
+            update.more,
+            tuple((state.name, tuple(body.version for body in state.bodies)) for state in update.states),
+        )
+        return self._shared.setdefault(key, update)
+
+    def invalidate(self, entries: Sequence[LogEntry]) -> None:
+        self._cache.apply(self._namespace, entries)
+
+    async def dispatch(self, entries: Sequence[LogEntry], head: Revision) -> int:
+        for entry in entries:
+            for change in entry.changes:
+                watched = self._unpublished.get(change.name) or self._watched.get(change.name)
+                if watched is None or entry.number <= watched.known_at:
+                    continue
+                self._unpublished[change.name] = replace(
+                    watched,
+                    prompt=apply(watched.prompt, entry, change),
+                    known_at=entry.number,
+                    bodies={
+                        version: apply_to_version(body, entry, change) if entry.number > body.etag else body
+                        for version, body in watched.bodies.items()
+                    },
+                )
+        return await self._settle(head)
+
+    async def restart(self, head: Revision, reason: str) -> int:
+        self._cache.reset(self._namespace)
+        self._restarting = reason
+        names = list(self._watched)
+        reads = await asyncio.gather(*(self._cache.prompt(self._namespace, name) for name in names))
+        self._unpublished = {
+            name: replace(watched, prompt=read.value, known_at=read.revision.number, bodies={})
+            for name, read in zip(names, reads, strict=True)
+            if (watched := self._watched.get(name))
+        }
+        return await self._settle(head)
+
+    async def _resume(self, watcher: Watcher, resume: Revision) -> None:
+        if resume.number > self.revision.number:
+            await self.feed.look()
+        if resume.epoch != self.revision.epoch:
+            watcher.refuse_resume("EPOCH_CHANGED")
+        elif resume.number > self.revision.number:
+            watcher.refuse_resume("HISTORY_LOST")
+        else:
+            watcher.resume(resume.number)
+
+    async def _know(self, names: Collection[str]) -> None:
+        """Brings the names into `_watched`, each right up to the feed's cursor or later."""
+        while missing := [name for name in names if name not in self._watched]:
+            reads = await asyncio.gather(*(self._cache.prompt(self._namespace, name) for name in missing))
+            head = self.feed.head
+            if any(read.revision.epoch != head.epoch for read in reads):
+                # Read from a history that the feed has not come to: its numbers mean nothing here yet.
+                await self.feed.look()
+                continue
+            for name, read in zip(missing, reads, strict=True):
+                # No waiting from here on. What is cached is right up to the cursor; what is not, up to its own revision: if
+                # the cursor has moved past that, once more.
+                cached = self._cache.peek_prompt(self._namespace, name)
+                if name not in self._watched and (cached or read.revision.number >= head.number):
+                    read = cached or read
+                    self._watched[name] = _Watched(read.value, max(read.revision.number, head.number))
+
+    async def _settle(self, head: Revision) -> int:
+        """Publishes at `head`, or returns the later revision number that the feed has to come to first."""
+        absent: set[tuple[str, int]] = set()
+        # Again as long as something is missing: streams may have begun to follow more while bodies were read.
+        while missing := self._missing_bodies() - absent:
+            keys = list(missing)
+            reads = await asyncio.gather(*(self._cache.version(self._namespace, *key) for key in keys))
+            for (name, version), read in zip(keys, reads, strict=True):
+                if read.value is None:
+                    absent.add((name, version))
+                elif watched := self._unpublished.get(name):
+                    watched.bodies = {**watched.bodies, version: read.value}
+        needed = max((watched.newest for watched in self._unpublished.values()), default=0)
+        if needed > head.number:
+            return needed
+        self._publish(head)
+        return 0
+
+    def _missing_bodies(self) -> set[tuple[str, int]]:
+        return {
+            (name, version)
+            for name, watched in self._unpublished.items()
+            for version in versions_of(watched.prompt, watched.wanted) - watched.bodies.keys()
+        }
+
+    def _publish(self, head: Revision) -> None:
+        self.revision = head
+        self._shared.clear()
+        if self._restarting:
+            for watcher in self.watchers:
+                watcher.restart(self._restarting)
+            self._restarting = None
+        unpublished, self._unpublished = self._unpublished, {}
+        for name, watched in unpublished.items():
+            wanted = versions_of(watched.prompt, watched.wanted)
+            bodies = {version: body for version, body in watched.bodies.items() if version in wanted}
+            self._watched[name] = replace(watched, bodies=bodies)
+            for watcher in watched.watchers:
+                watcher.mark(name)

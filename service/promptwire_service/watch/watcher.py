@@ -1,0 +1,243 @@
+"""One Watch stream, without its transport: what it follows, what it has been sent, what is new."""
+
+import asyncio
+from collections.abc import AsyncIterator, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from promptwire.domain.references import Selector
+from promptwire_service.domain.records import PromptRecord, Revision, VersionRecord
+
+Follows = Mapping[str, Collection[Selector]]
+"""Prompt names, and the aliases and version numbers of each whose bodies are wanted."""
+
+_PART_MAX_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """One prompt at an update's revision, with the bodies that go along."""
+
+    name: str
+    prompt: PromptRecord | None
+    bodies: tuple[VersionRecord, ...]
+
+    @property
+    def size_bytes(self) -> int:
+        meta = 0
+        if self.prompt:
+            tags = sum(len(key) + len(value) for key, value in self.prompt.tags.items())
+            meta = tags + 80 * len(self.prompt.aliases)
+        return 200 + meta + sum(body.size_bytes for body in self.bodies)
+
+
+@dataclass(slots=True, eq=False)
+class Update:
+    """Leads from `prev` to `revision`. Watchers in the same position share one; `wire` is for its encoded form."""
+
+    prev: int
+    revision: Revision
+    states: tuple[State, ...]
+    more: bool = False
+    wire: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Bookmark:
+    """Everything up to `revision` has been sent, as of a look at the store after the Renew with this nonce."""
+
+    nonce: int
+    revision: Revision
+
+
+@dataclass(frozen=True, slots=True)
+class Resync:
+    """What was sent no longer counts."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Goodbye:
+    """The stream ends soon."""
+
+    retry_after_ms: int
+
+
+Frame = Update | Bookmark | Resync | Goodbye
+
+
+@dataclass(slots=True)
+class _Sent:
+    """What the stream has of one prompt: the prompt's etag, and the etag of each body still wanted."""
+
+    etag: int
+    bodies: dict[int, int]
+
+
+class Published(Protocol):
+    """What a watcher looks at: the hub."""
+
+    revision: Revision
+
+    def published(self, name: str) -> tuple[PromptRecord | None, Mapping[int, VersionRecord]]: ...
+
+    def share(self, update: Update) -> Update: ...
+
+
+@dataclass(slots=True, eq=False)
+class Watcher:
+    """Remembers names, not events: what is to be sent is worked out when the stream can take it.
+
+    So a slow stream costs at most one mark for each prompt it follows, states it was too slow for are skipped by themselves,
+    and it holds up nobody.
+    """
+
+    hub: Published
+    client_id: str
+    client_name: str
+    peer: str
+    started_ms: int
+    follows: dict[str, set[Selector]] = field(default_factory=dict)
+    sent_revision: int = 0
+    resyncs: int = 0
+    _sent: dict[str, _Sent] = field(default_factory=dict)
+    _marked: set[str] = field(default_factory=set)
+    _nonce: int | None = None
+    _resync: str | None = None
+    _goodbye: Goodbye | None = None
+    _greeted: bool = False
+    _failure: Exception | None = None
+    _wake: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def queued(self) -> int:
+        return len(self._marked)
+
+    def add(self, name: str, selectors: Collection[Selector]) -> set[Selector]:
+        """Follows more of a prompt, and will send its state whole; returns what was not followed before."""
+        self._sent.pop(name, None)
+        followed = self.follows.setdefault(name, set())
+        added = set(selectors) - followed
+        followed |= added
+        return added
+
+    def drop(self, name: str) -> set[Selector]:
+        self._marked.discard(name)
+        self._sent.pop(name, None)
+        return self.follows.pop(name)
+
+    def mark(self, *names: str) -> None:
+        """Something of these prompts may be new."""
+        self._marked.update(names)
+        self._wake.set()
+
+    def restart(self, reason: str) -> None:
+        """Start over: history is another one. A stream that was sent nothing yet needs no word of it."""
+        if self._greeted:
+            self._resync = reason
+            self.resyncs += 1
+        self._sent.clear()
+        self.sent_revision = 0
+        self.mark(*self.follows)
+
+    def resume(self, number: int) -> None:
+        """The stream goes on where an earlier one ended: what has not changed since is there already."""
+        self.sent_revision = number
+        for name, selectors in self.follows.items():
+            prompt, bodies = self.hub.published(name)
+            if prompt is None or prompt.etag <= number:
+                self._sent[name] = _Sent(
+                    prompt.etag if prompt else 0, {body.version: body.etag for body in _wanted(prompt, bodies, selectors)}
+                )
+
+    def refuse_resume(self, reason: str) -> None:
+        """The earlier stream's history is not this one."""
+        self._resync = reason
+
+    def bookmark(self, nonce: int) -> None:
+        """A look at the store is done: the newest nonce is answered once all that is marked is sent."""
+        self._nonce = nonce
+        self._wake.set()
+
+    def goodbye(self, retry_after_ms: int) -> None:
+        self._goodbye = Goodbye(retry_after_ms)
+        self._wake.set()
+
+    def fail(self, error: Exception) -> None:
+        """Ends `frames` with this error."""
+        self._failure = error
+        self._wake.set()
+
+    async def frames(self) -> AsyncIterator[Frame]:
+        """What to send, in order, for ever. The first frame is an update, even an empty one: it tells the revision."""
+        self._wake.set()
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            if self._failure:
+                raise self._failure
+            for frame in self._take():
+                yield frame
+
+    def _take(self) -> list[Frame]:
+        """Everything that is new at the hub's revision. Never waits, so it is one revision, whole."""
+        frames: list[Frame] = []
+        if self._resync:
+            frames.append(Resync(self._resync))
+            self._resync = None
+        revision = self.hub.revision
+        marked, self._marked = self._marked, set()
+        states = [state for name in sorted(marked) if (state := self._new_state(name))]
+        if states or not self._greeted:
+            frames.extend(self._updates(states, revision))
+            self._greeted = True
+            self.sent_revision = revision.number
+        if self._nonce is not None:
+            frames.append(Bookmark(self._nonce, revision))
+            self._nonce = None
+            self.sent_revision = revision.number
+        if self._goodbye:
+            frames.append(self._goodbye)
+            self._goodbye = None
+        return frames
+
+    def _new_state(self, name: str) -> State | None:
+        prompt, bodies = self.hub.published(name)
+        wanted = _wanted(prompt, bodies, self.follows[name])
+        etag = prompt.etag if prompt else 0
+        sent = self._sent.get(name)
+        self._sent[name] = _Sent(etag, {body.version: body.etag for body in wanted})
+        if sent is None:
+            return State(name, prompt, tuple(wanted))
+        fresh = tuple(body for body in wanted if sent.bodies.get(body.version) != body.etag)
+        return State(name, prompt, fresh) if fresh or sent.etag != etag else None
+
+    def _updates(self, states: list[State], revision: Revision) -> list[Update]:
+        parts: list[list[State]] = [[]]
+        size = 0
+        for state in states:
+            size += state.size_bytes
+            if parts[-1] and size > _PART_MAX_BYTES:
+                parts.append([])
+                size = state.size_bytes
+            parts[-1].append(state)
+        last = len(parts) - 1
+        return [
+            self.hub.share(Update(self.sent_revision, revision, tuple(part), more=index < last))
+            for index, part in enumerate(parts)
+        ]
+
+
+def _wanted(
+    prompt: PromptRecord | None, bodies: Mapping[int, VersionRecord], selectors: Collection[Selector]
+) -> list[VersionRecord]:
+    """The bodies that the selectors lead to, as far as they are at hand, by number."""
+    return [bodies[version] for version in sorted(versions_of(prompt, selectors)) if version in bodies]
+
+
+def versions_of(prompt: PromptRecord | None, selectors: Collection[Selector]) -> set[int]:
+    """The versions that a prompt's selectors lead to now."""
+    if prompt is None:
+        return set()
+    return {version for selector in selectors if (version := prompt.version_of(selector))}
