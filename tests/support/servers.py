@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -14,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from promptwire_service.storage.embedded import launch
 from promptwire_service.storage.embedded.binary import server_binary
@@ -52,16 +55,16 @@ class RunningServer:
     def log(self) -> str:
         return (self.directory / "log").read_text(errors="replace")
 
-    def client(self, **options: object) -> redis.Redis:
-        """A blocking client over the unix socket, for what a test does by hand."""
-        return redis.Redis(unix_socket_path=str(self.socket_path), decode_responses=True, **options)  # type: ignore[arg-type]
+    def client(self) -> redis.Redis:
+        """A blocking client over the unix socket that tries everything once, for what a test does by hand."""
+        return redis.Redis(unix_socket_path=str(self.socket_path), decode_responses=True, retry=Retry(NoBackoff(), 0))
 
 
 @contextlib.contextmanager
 def running_server(
     binary: str | Path, *arguments: str, directory: Path | None = None, until_loaded: bool = True
 ) -> Iterator[RunningServer]:
-    """Runs `binary`, with `arguments` after its own, until the block ends or the test process does.
+    """Runs `binary` with `arguments`, as in `--appendonly yes`, until the block ends or the test process does.
 
     It keeps nothing on disk and has no password unless `arguments` say so. `directory` is for data that outlives the
     server; by default it gets one that is removed. Enters the block when the server answers, whatever it answers;
@@ -84,27 +87,31 @@ def running_server(
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 on which nothing listens; another process may take it before its user does."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port of 127.0.0.1 on which nothing listens; another process may take it before its user does.
+
+    Below the range from which the kernel takes ports for clients, and low enough for the second port, 10,000 higher, of
+    a server in cluster mode.
+    """
+    while True:
+        port = random.randrange(20_000, 30_000)
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 def _start(binary: str, arguments: tuple[str, ...], directory: Path) -> RunningServer:
     port = free_port()
-    settings = {
-        "port": str(port),
-        "bind": "127.0.0.1",
-        "unixsocket": str(directory / "socket"),
-        "dir": str(directory),
-        "logfile": str(directory / "log"),
-        "save": "",
-        "daemonize": "no",
-    }
+    configuration = directory / "server.conf"
+    configuration.write_text(
+        f"""port {port}
+        bind 127.0.0.1
+        unixsocket "{directory}/socket"
+        dir "{directory}"
+        logfile "{directory}/log"
+        save ""
+        """
+    )
     # Through the launcher of the embedded store, so that a killed test run leaves no servers behind.
-    command = [sys.executable, "-I", "-S", launch.__file__, str(os.getpid()), "--", binary]
-    for name, value in settings.items():
-        command += [f"--{name}", value]
+    command = [sys.executable, "-I", "-S", launch.__file__, str(os.getpid()), "--", binary, str(configuration)]
     with (directory / "log").open("ab") as log:
         process = subprocess.Popen([*command, *arguments], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     return RunningServer(port, directory, process)

@@ -60,8 +60,7 @@ class FencedCache(Generic[K, V]):
             flight = self._flights.get(key)
             if flight is None:
                 self.counters.misses += 1
-                flight = self._flights[key] = _Flight(asyncio.ensure_future(self.fill(key)))
-                flight.result.add_done_callback(lambda _, key=key, flight=flight: self._land(key, flight))
+                flight = self._take_off(key)
             # Shielded: one waiter's cancellation must not take the answer from the others.
             read = await asyncio.shield(flight.result)
             if self._current(flight, read):
@@ -82,6 +81,11 @@ class FencedCache(Generic[K, V]):
             del self.entries[key]
         for key in [key for key in self._flights if matches(key)]:
             self._flights.pop(key).void = True
+
+    def _take_off(self, key: K) -> _Flight[V]:
+        flight = self._flights[key] = _Flight(asyncio.ensure_future(self.fill(key)))
+        flight.result.add_done_callback(lambda _: self._land(key, flight))
+        return flight
 
     def _land(self, key: K, flight: _Flight[V]) -> None:
         if self._flights.get(key) is flight:

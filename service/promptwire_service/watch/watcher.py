@@ -107,7 +107,8 @@ class Watcher:
     _resync: str | None = None
     _goodbye: Goodbye | None = None
     _greeted: bool = False
-    _failure: Exception | None = None
+    _ended: bool = False
+    _error: Exception | None = None
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -164,19 +165,22 @@ class Watcher:
         self._goodbye = Goodbye(retry_after_ms)
         self._wake.set()
 
-    def fail(self, error: Exception) -> None:
-        """Ends `frames` with this error."""
-        self._failure = error
+    def end(self, error: Exception | None = None) -> None:
+        """Ends `frames`, with this error if there is one."""
+        self._ended = True
+        self._error = error
         self._wake.set()
 
     async def frames(self) -> AsyncIterator[Frame]:
-        """What to send, in order, for ever. The first frame is an update, even an empty one: it tells the revision."""
+        """What to send, in order, until `end`. The first frame is an update, even an empty one: it tells the revision."""
         self._wake.set()
         while True:
             await self._wake.wait()
             self._wake.clear()
-            if self._failure:
-                raise self._failure
+            if self._error:
+                raise self._error
+            if self._ended:
+                return
             for frame in self._take():
                 yield frame
 

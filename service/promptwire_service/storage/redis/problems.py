@@ -124,6 +124,8 @@ def _of_the_network(error: BaseException, where: str) -> StoreStartError | None:
             problem = "it closed the connection; is it a TLS port (rediss://)?"
         case TimeoutError() | RedisTimeoutError():
             problem = f"no answer ({CONNECT_SECONDS:g} s to connect, {ANSWER_SECONDS:g} s to answer a command)"
+            if where.startswith("rediss:"):
+                problem += "; is it a TLS port?"
         case RedisError() if "closed by server" in str(error):
             problem = "it closed the connection; is it a TLS port (rediss://)?"
         case OSError() if error.errno:

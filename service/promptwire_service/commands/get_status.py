@@ -1,0 +1,51 @@
+"""How the service, its store, its caches and its watchers are. It answers also while the store does not."""
+
+import asyncio
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Final
+
+from promptwire.domain.names import check_namespace
+from promptwire_service.commands.context import Registry
+from promptwire_service.domain.errors import RegistryError, refuse
+from promptwire_service.domain.status import NamespaceStatus
+from promptwire_service.storage.base import StoreInfo
+
+STORE_WAIT_SECONDS: Final = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceStatus:
+    """`problem` says in a sentence why the store did not answer, and is empty when it did."""
+
+    version: str
+    started_ms: int
+    store: StoreInfo
+    problem: str
+    namespace: NamespaceStatus
+
+
+async def get_status(registry: Registry, *, namespace: str) -> ServiceStatus:
+    refuse(check_namespace(namespace))
+    store, problem = registry.store_info, ""
+    try:
+        async with asyncio.timeout(STORE_WAIT_SECONDS):
+            store = await registry.store.info()
+    except RegistryError as error:
+        problem = error.message
+    except TimeoutError:
+        problem = f"the store did not answer within {STORE_WAIT_SECONDS:g} s"
+    return ServiceStatus(
+        version=service_version(),
+        started_ms=registry.started_ms,
+        store=store,
+        problem=problem,
+        namespace=await registry.observer.status(namespace),
+    )
+
+
+def service_version() -> str:
+    try:
+        return version("promptwire")
+    except PackageNotFoundError:
+        return "0.0.0+source"

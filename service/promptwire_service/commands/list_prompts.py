@@ -1,0 +1,69 @@
+"""Lists prompts in byte order of their names, a page at a time, from the store."""
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from promptwire.domain import limits
+from promptwire.domain.names import check_namespace, check_prompt_name
+from promptwire.domain.violations import Violation, shape
+from promptwire_service.commands.context import Registry
+from promptwire_service.commands.paging import PAGE_MAX_BYTES, Listing, check_page_size
+from promptwire_service.domain.errors import refuse
+from promptwire_service.domain.records import PromptRecord, Revision
+
+_PREFIX: Final = re.compile(rf"[A-Za-z0-9_.\-/]{{0,{limits.NAME_MAX_BYTES}}}\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class PromptsPage:
+    """Some prompts and the token for those that follow, empty when none do; all of one revision."""
+
+    prompts: tuple[PromptRecord, ...]
+    next_page_token: str
+    revision: Revision
+
+
+async def list_prompts(
+    registry: Registry, *, namespace: str, name_prefix: str, page_size: int, page_token: str
+) -> PromptsPage:
+    """Each page is of one revision; the pages of a list may be of several, and then a prompt that was there all along is
+    listed all the same, once."""
+    listing = Listing("prompts", namespace, "name_prefix", name_prefix, "", _is_name)
+    refuse(
+        check_namespace(namespace),
+        _check_prefix(name_prefix),
+        check_page_size(page_size),
+        listing.check(page_token),
+    )
+    limit = page_size or limits.PAGE_DEFAULT
+    # One more than asked for tells whether a page follows.
+    read = await registry.store.list_prompts(
+        namespace, after=listing.cursor(page_token), prefix=name_prefix, limit=limit + 1
+    )
+    prompts = _cut(read.value[:limit])
+    more = len(prompts) < len(read.value)
+    return PromptsPage(prompts, listing.token(prompts[-1].name) if more else "", read.revision)
+
+
+def _cut(prompts: list[PromptRecord]) -> tuple[PromptRecord, ...]:
+    """At least one, then up to about PAGE_MAX_BYTES: a thousand prompts with all the tags allowed would be 40 GB."""
+    total_bytes = 0
+    for count, prompt in enumerate(prompts, start=1):
+        total_bytes += sum(len(key.encode()) + len(value.encode()) for key, value in prompt.tags.items())
+        if total_bytes > PAGE_MAX_BYTES:
+            return tuple(prompts[:count])
+    return tuple(prompts)
+
+
+def _is_name(cursor: str) -> bool:
+    return check_prompt_name(cursor) is None
+
+
+def _check_prefix(prefix: str) -> Violation | None:
+    if _PREFIX.match(prefix):
+        return None
+    return Violation(
+        "name_prefix",
+        f"must be the beginning of a name: at most {limits.NAME_MAX_BYTES} of A-Z a-z 0-9 _ . - / ; got {shape(prefix)}",
+    )

@@ -1,0 +1,57 @@
+"""Adds a version to a prompt, making the prompt if it is new. Identical content still makes a new version."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from promptwire.domain import limits
+from promptwire.domain.content import Content, check_content
+from promptwire.domain.names import check_namespace, check_prompt_name, check_tags, check_text
+from promptwire_service.commands.context import Registry
+from promptwire_service.commands.options import WriteOptions
+from promptwire_service.domain.errors import refuse
+from promptwire_service.domain.operations import Register
+from promptwire_service.domain.records import Revision, VersionRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """The version just made, which no alias points at yet, and the write's place in history."""
+
+    version: VersionRecord
+    revision: Revision
+
+
+async def register_prompt(
+    registry: Registry,
+    *,
+    namespace: str,
+    name: str,
+    content: Content,
+    commit_message: str,
+    tags: Mapping[str, str],
+    options: WriteOptions,
+) -> Registered:
+    refuse(
+        check_namespace(namespace),
+        check_prompt_name(name),
+        check_content(content),
+        check_text(commit_message, "commit_message", limits.COMMIT_MESSAGE_MAX_CHARS),
+        check_tags(tags),
+        *options.violations(),
+    )
+    digest = content.digest
+    operation = Register(name=name, content=content, digest=digest, commit_message=commit_message, tags=tags)
+    written = await registry.store.write(namespace, options.write(operation))
+    # Told from the answer to the write and not read back: a repeat of the request id gets the same answer.
+    version = VersionRecord(
+        name=name,
+        version=written.version,
+        content=content,
+        digest=digest,
+        commit_message=commit_message,
+        tags=tags,
+        author=written.actor,
+        created_ms=written.time_ms,
+        etag=written.revision.number,
+    )
+    return Registered(version, written.revision)

@@ -1,0 +1,2 @@
+"""The transport: gRPC's messages and statuses to and from the registry's values. Nothing is decided here, and nowhere else is
+gRPC imported, but in `server.py`."""

@@ -1,0 +1,170 @@
+"""promptwire.v1.PromptService, but for its streams: each method is its command, with messages on either side."""
+
+from promptwire.v1 import prompt_service_pb2 as pb
+from promptwire_service.commands.batch_resolve import batch_resolve
+from promptwire_service.commands.context import Registry
+from promptwire_service.commands.delete_alias import delete_alias
+from promptwire_service.commands.delete_tags import delete_tags
+from promptwire_service.commands.get_prompt import get_prompt
+from promptwire_service.commands.get_prompt_version import get_prompt_version
+from promptwire_service.commands.list_prompt_versions import list_prompt_versions
+from promptwire_service.commands.list_prompts import list_prompts
+from promptwire_service.commands.register_prompt import register_prompt
+from promptwire_service.commands.resolve import resolve
+from promptwire_service.commands.set_alias import set_alias
+from promptwire_service.commands.set_tags import set_tags
+from promptwire_service.rpc import translate
+from promptwire_service.rpc.binding import Context
+from promptwire_service.rpc.memo import ResolveMemo
+
+NAME = pb.DESCRIPTOR.services_by_name["PromptService"].full_name
+
+
+class PromptService:
+    """Bound by `binding.bind`, which also answers what is raised here."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._memo = ResolveMemo()
+
+    async def register_prompt(self, request: pb.RegisterPromptRequest, _: Context) -> pb.RegisterPromptResponse:
+        made = await register_prompt(
+            self._registry,
+            namespace=translate.namespace_of(request.namespace),
+            name=request.name,
+            content=translate.content_of(request.content),
+            commit_message=request.commit_message,
+            tags=dict(request.tags),
+            options=translate.write_options_of(request),
+        )
+        return pb.RegisterPromptResponse(
+            version=translate.version(made.version), revision=translate.revision(made.revision)
+        )
+
+    async def get_prompt(self, request: pb.GetPromptRequest, _: Context) -> pb.GetPromptResponse:
+        answer = await get_prompt(
+            self._registry,
+            namespace=translate.namespace_of(request.namespace),
+            name=request.name,
+            freshness=translate.freshness_of(request),
+        )
+        return pb.GetPromptResponse(
+            prompt=translate.prompt(answer.value),
+            info=translate.read_info(answer.revision, answer.max_age_seconds),
+        )
+
+    async def list_prompts(self, request: pb.ListPromptsRequest, _: Context) -> pb.ListPromptsResponse:
+        page = await list_prompts(
+            self._registry,
+            namespace=translate.namespace_of(request.namespace),
+            name_prefix=request.name_prefix,
+            page_size=request.page_size,
+            page_token=request.page_token,
+        )
+        return pb.ListPromptsResponse(
+            prompts=map(translate.prompt, page.prompts),
+            next_page_token=page.next_page_token,
+            info=translate.read_info(page.revision, 0.0),
+        )
+
+    async def get_prompt_version(self, request: pb.GetPromptVersionRequest, _: Context) -> pb.GetPromptVersionResponse:
+        pair = await get_prompt_version(
+            self._registry,
+            namespace=translate.namespace_of(request.namespace),
+            name=request.name,
+            version=request.version,
+            freshness=translate.freshness_of(request),
+        )
+        return pb.GetPromptVersionResponse(
+            version=translate.resolved(pair), info=translate.read_info(pair.revision, pair.max_age_seconds)
+        )
+
+    async def list_prompt_versions(
+        self, request: pb.ListPromptVersionsRequest, _: Context
+    ) -> pb.ListPromptVersionsResponse:
+        page = await list_prompt_versions(
+            self._registry,
+            namespace=translate.namespace_of(request.namespace),
+            name=request.name,
+            page_size=request.page_size,
+            page_token=request.page_token,
+        )
+        return pb.ListPromptVersionsResponse(
+            versions=(translate.version(one, page.prompt.aliases_of(one.version)) for one in page.versions),
+            next_page_token=page.next_page_token,
+            info=translate.read_info(page.revision, 0.0),
+        )
+
+    async def resolve(self, request: pb.ResolveRequest, _: Context) -> bytes:
+        namespace, reference = translate.namespace_of(request.namespace), request.reference
+        if not request.HasField("read"):
+            known = self._registry.reader.known(namespace)
+            if answer := self._memo.recall(namespace, reference, known):
+                return answer
+        freshness = translate.freshness_of(request)
+        pair = await resolve(self._registry, namespace=namespace, reference=reference, freshness=freshness)
+        return self._memo.encode(namespace, reference, pair)
+
+    async def batch_resolve(self, request: pb.BatchResolveRequest, _: Context) -> pb.BatchResolveResponse:
+        batch = await batch_resolve(
+            self._registry,
+            namespace=translate.namespace_of(request.namespace),
+            references=request.references,
+            freshness=translate.freshness_of(request),
+        )
+        return pb.BatchResolveResponse(
+            outcomes=map(translate.outcome, batch.outcomes),
+            info=translate.read_info(batch.revision, batch.max_age_seconds),
+        )
+
+    async def set_alias(self, request: pb.SetAliasRequest, _: Context) -> pb.SetAliasResponse:
+        written = await set_alias(
+            self._registry,
+            namespace=translate.namespace_of(request.namespace),
+            name=request.name,
+            alias=request.alias,
+            version=request.version,
+            expected_version=request.expected_version if request.HasField("expected_version") else None,
+            options=translate.write_options_of(request),
+        )
+        return pb.SetAliasResponse(
+            previous_version=written.previous_version,
+            revision=translate.revision(written.revision),
+        )
+
+    async def delete_alias(self, request: pb.DeleteAliasRequest, _: Context) -> pb.DeleteAliasResponse:
+        rewritten = await delete_alias(
+            self._registry,
+            namespace=translate.namespace_of(request.namespace),
+            name=request.name,
+            alias=request.alias,
+            expected_version=request.expected_version if request.HasField("expected_version") else None,
+            allow_missing=request.allow_missing,
+            options=translate.write_options_of(request),
+        )
+        return pb.DeleteAliasResponse(
+            previous_version=rewritten.previous_version,
+            revision=translate.revision(rewritten.revision),
+        )
+
+    async def set_tags(self, request: pb.SetTagsRequest, _: Context) -> pb.SetTagsResponse:
+        written = await set_tags(
+            self._registry,
+            namespace=translate.namespace_of(request.namespace),
+            name=request.name,
+            version=request.version if request.HasField("version") else None,
+            tags=dict(request.tags),
+            options=translate.write_options_of(request),
+        )
+        return pb.SetTagsResponse(revision=translate.revision(written.revision))
+
+    async def delete_tags(self, request: pb.DeleteTagsRequest, _: Context) -> pb.DeleteTagsResponse:
+        written = await delete_tags(
+            self._registry,
+            namespace=translate.namespace_of(request.namespace),
+            name=request.name,
+            version=request.version if request.HasField("version") else None,
+            keys=request.keys,
+            options=translate.write_options_of(request),
+        )
+        return pb.DeleteTagsResponse(revision=translate.revision(written.revision))

@@ -1,0 +1,213 @@
+"""The registry's values as messages, and the parts that requests share as values."""
+
+import math
+from collections.abc import Sequence
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from promptwire.domain.content import Content
+from promptwire.domain.names import DEFAULT_NAMESPACE
+from promptwire.domain.violations import Violation
+from promptwire.v1 import admin_service_pb2 as admin_pb
+from promptwire.v1 import common_pb2 as common_pb
+from promptwire.v1 import prompt_service_pb2 as pb
+from promptwire_service.commands.batch_resolve import Outcome
+from promptwire_service.commands.get_status import ServiceStatus
+from promptwire_service.commands.options import WriteOptions
+from promptwire_service.commands.pairs import Resolved
+from promptwire_service.domain.changes import (
+    AliasDeleted,
+    AliasSet,
+    Change,
+    LogEntry,
+    TagsDeleted,
+    TagsSet,
+    VersionRegistered,
+)
+from promptwire_service.domain.errors import RegistryError, invalid
+from promptwire_service.domain.reads import CACHED, Freshness
+from promptwire_service.domain.records import PromptRecord, Revision, VersionRecord
+from promptwire_service.domain.status import CacheStatus, WatcherStatus
+
+_Reads = pb.GetPromptRequest | pb.GetPromptVersionRequest | pb.ResolveRequest | pb.BatchResolveRequest
+_Writes = (
+    pb.RegisterPromptRequest | pb.SetAliasRequest | pb.DeleteAliasRequest | pb.SetTagsRequest | pb.DeleteTagsRequest
+)
+
+
+def revision(value: Revision) -> common_pb.Revision:
+    return common_pb.Revision(epoch=value.epoch, number=value.number)
+
+
+def timestamp(time_ms: int) -> Timestamp:
+    seconds, ms = divmod(time_ms, 1_000)
+    return Timestamp(seconds=seconds, nanos=ms * 1_000_000)
+
+
+def duration(milliseconds: int) -> Duration:
+    seconds, rest = divmod(milliseconds, 1_000)
+    return Duration(seconds=seconds, nanos=rest * 1_000_000)
+
+
+def read_info(at: Revision | None, max_age_seconds: float) -> common_pb.ReadInfo:
+    """The age in whole milliseconds, rounded up: it is a bound."""
+    return common_pb.ReadInfo(
+        revision=revision(at) if at else None, max_age=duration(math.ceil(max_age_seconds * 1_000))
+    )
+
+
+def prompt(record: PromptRecord) -> common_pb.Prompt:
+    return common_pb.Prompt(
+        name=record.name,
+        latest_version=record.latest_version,
+        aliases=record.aliases,
+        tags=record.tags,
+        author=record.author,
+        create_time=timestamp(record.created_ms),
+        update_time=timestamp(record.updated_ms),
+        etag=record.etag,
+    )
+
+
+def version(record: VersionRecord, aliases: Sequence[str] = ()) -> common_pb.PromptVersion:
+    """Without aliases, as on Watch, where the prompt's own table tells."""
+    content = record.content
+    return common_pb.PromptVersion(
+        name=record.name,
+        version=record.version,
+        content=common_pb.Content(
+            text=content.text,
+            response_format_json=content.response_format_json,
+            model_config_json=content.model_config_json,
+        ),
+        digest=record.digest,
+        commit_message=record.commit_message,
+        tags=record.tags,
+        aliases=aliases,
+        variables=record.variables,
+        author=record.author,
+        create_time=timestamp(record.created_ms),
+        etag=record.etag,
+    )
+
+
+def resolved(pair: Resolved) -> common_pb.PromptVersion:
+    return version(pair.version, pair.prompt.aliases_of(pair.version.version))
+
+
+def log_entry(entry: LogEntry, epoch: str) -> pb.StreamChangesResponse:
+    return pb.StreamChangesResponse(
+        revision=common_pb.Revision(epoch=epoch, number=entry.number),
+        time=timestamp(entry.time_ms),
+        actor=entry.actor,
+        reason=entry.reason,
+        request_id=entry.request_id,
+        changes=map(change, entry.changes),
+    )
+
+
+def change(value: Change) -> pb.Change:
+    match value:
+        case VersionRegistered(name, version=number):
+            return pb.Change(name=name, version_registered=pb.VersionRegistered(version=number))
+        case AliasSet(name, alias=alias, version=number, previous_version=previous):
+            moved = pb.AliasSet(alias=alias, version=number, previous_version=previous)
+            return pb.Change(name=name, alias_set=moved)
+        case AliasDeleted(name, alias=alias, previous_version=previous):
+            return pb.Change(name=name, alias_deleted=pb.AliasDeleted(alias=alias, previous_version=previous))
+        case TagsSet(name, version=of, tags=tags):
+            return pb.Change(name=name, tags_set=pb.TagsSet(version=of, tags=tags))
+        case TagsDeleted(name, version=of, keys=keys):
+            return pb.Change(name=name, tags_deleted=pb.TagsDeleted(version=of, keys=keys))
+
+
+def status(value: ServiceStatus) -> admin_pb.GetStatusResponse:
+    space = value.namespace
+    return admin_pb.GetStatusResponse(
+        version=value.version,
+        start_time=timestamp(value.started_ms),
+        store=admin_pb.StoreStatus(
+            location=value.store.location,
+            server=value.store.server,
+            durability=value.store.durability,
+            reachable=not value.problem,
+            problem=value.problem,
+        ),
+        revision=revision(space.revision) if space.revision else None,
+        checked_time=None if space.checked_ms is None else timestamp(space.checked_ms),
+        caches=map(_cache, space.caches),
+        watchers=map(_watcher, space.watchers),
+        watcher_count=space.watcher_count,
+    )
+
+
+def _cache(value: CacheStatus) -> admin_pb.CacheStatus:
+    return admin_pb.CacheStatus(
+        name=value.name,
+        entries=value.entries,
+        bytes=value.bytes,
+        max_bytes=value.max_bytes,
+        hits=value.hits,
+        misses=value.misses,
+        fenced=value.fenced,
+        invalidations=value.invalidations,
+    )
+
+
+def _watcher(value: WatcherStatus) -> admin_pb.WatcherStatus:
+    return admin_pb.WatcherStatus(
+        client_id=value.client_id,
+        client_name=value.client_name,
+        peer=value.peer,
+        start_time=timestamp(value.started_ms),
+        subscriptions=value.subscriptions,
+        sent_revision=value.sent_revision,
+        queued=value.queued,
+        resyncs=value.resyncs,
+    )
+
+
+def problem(error: RegistryError) -> pb.Problem:
+    return pb.Problem(code=error.code.value, reason=error.reason, message=error.message)
+
+
+def outcome(value: Outcome) -> pb.ResolveOutcome:
+    if isinstance(value.result, RegistryError):
+        return pb.ResolveOutcome(reference=value.reference, problem=problem(value.result))
+    return pb.ResolveOutcome(reference=value.reference, version=resolved(value.result))
+
+
+def content_of(message: common_pb.Content) -> Content:
+    return Content(message.text, message.response_format_json, message.model_config_json)
+
+
+def namespace_of(namespace: str) -> str:
+    return namespace or DEFAULT_NAMESPACE
+
+
+def revision_of(message: common_pb.Revision) -> Revision:
+    return Revision(message.epoch, message.number)
+
+
+def freshness_of(request: _Reads) -> Freshness:
+    """Raises RegistryError for a consistency that is none of the enum: it cannot be said as a Freshness."""
+    if not request.HasField("read"):
+        return CACHED
+    read = request.read
+    if read.consistency not in common_pb.Consistency.values():
+        raise invalid(Violation("read.consistency", f"is not a Consistency; got {read.consistency}"))
+    return Freshness(
+        strong=read.consistency == common_pb.CONSISTENCY_STRONG,
+        min_revision=revision_of(read.min_revision) if read.HasField("min_revision") else None,
+    )
+
+
+def write_options_of(request: _Writes) -> WriteOptions:
+    write = request.write
+    return WriteOptions(
+        request_id=write.request_id,
+        actor=write.actor,
+        reason=write.reason,
+        expected_etag=write.expected_etag if write.HasField("expected_etag") else None,
+    )

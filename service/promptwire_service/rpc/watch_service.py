@@ -1,0 +1,177 @@
+"""The streams of promptwire.v1.PromptService: an agent's Watch, and the change feed."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from contextlib import suppress
+
+from promptwire.domain import limits
+from promptwire.domain.names import (
+    check_namespace,
+    check_prompt_name,
+    check_selector_alias,
+    check_text,
+    check_version,
+)
+from promptwire.domain.references import Selector
+from promptwire.domain.violations import Violation
+from promptwire.v1 import prompt_service_pb2 as pb
+from promptwire_service.domain.errors import RegistryError, compacted, epoch_changed, invalid, refuse
+from promptwire_service.domain.records import Revision
+from promptwire_service.rpc import translate
+from promptwire_service.rpc.binding import Context, Reply
+from promptwire_service.storage.tasks import end
+from promptwire_service.watch.coherence import Coherence
+from promptwire_service.watch.hub import Hub
+from promptwire_service.watch.watcher import Bookmark, Frame, Goodbye, Resync, State, Update, Watcher
+
+_CHANGES_PAGE = 256
+_CHANGES_LOOK_SECONDS = 30.0
+
+
+class WatchService:
+    """Bound by `binding.bind` beside PromptService."""
+
+    def __init__(self, coherence: Coherence) -> None:
+        self._coherence = coherence
+
+    async def watch(
+        self, requests: AsyncIterator[pb.WatchRequest], context: Context
+    ) -> AsyncGenerator[Reply, None]:
+        first = await anext(requests, None)
+        if first is None:
+            return
+        if first.WhichOneof("message") != "hello":
+            raise invalid(Violation("hello", "must be the first message of the stream, once"))
+        hello = first.hello
+        namespace = translate.namespace_of(hello.namespace)
+        refuse(
+            check_namespace(namespace),
+            check_text(hello.client_id, "hello.client_id", limits.CLIENT_ID_MAX_CHARS),
+            check_text(hello.client_name, "hello.client_name", limits.ACTOR_MAX_CHARS),
+        )
+        follows = _follows(hello.subscriptions, "hello.subscriptions")
+        resume = (
+            Revision(hello.resume.epoch, hello.resume.number) if hello.HasField("resume") else None
+        )
+        hub = (await self._coherence.space(namespace)).hub
+        watcher = Watcher(
+            hub, hello.client_id, hello.client_name, context.peer(), time.time_ns() // 1_000_000
+        )
+        try:
+            await hub.open(watcher, follows, resume)
+            reader = asyncio.create_task(_listen(requests, hub, watcher))
+            try:
+                async for frame in watcher.frames():
+                    yield encode(frame)
+            finally:
+                await end(reader)
+        finally:
+            hub.leave(watcher)
+
+    async def stream_changes(
+        self, request: pb.StreamChangesRequest, context: Context
+    ) -> AsyncGenerator[Reply, None]:
+        namespace = translate.namespace_of(request.namespace)
+        refuse(check_namespace(namespace), *(check_prompt_name(name, "names") for name in request.names))
+        names = set(request.names)
+        feed = (await self._coherence.space(namespace)).feed
+        await feed.look()
+        at = Revision(request.after.epoch, request.after.number) if request.HasField("after") else feed.head
+        # Told at once where the stream begins, so that the caller can resume even if nothing ever changes.
+        yield pb.StreamChangesResponse(revision=translate.revision(at))
+        while True:
+            page = await self._coherence.store.read_log(namespace, after=at.number, limit=_CHANGES_PAGE)
+            if page.head.epoch != at.epoch or at.number > page.head.number:
+                raise epoch_changed(page.head.epoch)
+            if at.number < page.floor:
+                raise compacted(at.number, page.floor)
+            for entry in page.entries:
+                at = Revision(at.epoch, entry.number)
+                reply = translate.log_entry(entry, at.epoch)
+                if not names or any(change.name in names for change in entry.changes):
+                    yield reply
+            if at.number < page.head.number:
+                continue
+            if request.stop_at_end:
+                return
+            # Asked for again each time: a namespace that nobody asks for is let go of.
+            feed = (await self._coherence.space(namespace)).feed
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_CHANGES_LOOK_SECONDS):
+                    await feed.wait_moved(at)
+
+
+async def _listen(requests: AsyncIterator[pb.WatchRequest], hub: Hub, watcher: Watcher) -> None:
+    """Does what the agent asks; a failure ends the stream with it, as does the end of the requests."""
+    try:
+        async for request in requests:
+            match request.WhichOneof("message"):
+                case "subscribe":
+                    await hub.follow(watcher, _follows(request.subscribe.subscriptions, "subscribe.subscriptions"))
+                case "unsubscribe":
+                    hub.unfollow(watcher, request.unsubscribe.names)
+                case "renew":
+                    # With the store away there is no bookmark, and the agent's lease tells it so; the stream stays.
+                    with suppress(RegistryError):
+                        await hub.feed.look()
+                        watcher.bookmark(request.renew.nonce)
+                case "hello":
+                    raise invalid(Violation("hello", "must be the first message of the stream, once"))
+    except Exception as error:
+        watcher.end(error)
+    else:
+        watcher.end()
+
+
+def _follows(subscriptions: Iterable[pb.Subscription], field: str) -> dict[str, set[Selector]]:
+    follows: dict[str, set[Selector]] = {}
+    violations: list[Violation | None] = []
+    for index, subscription in enumerate(subscriptions):
+        where = f"{field}[{index}]"
+        violations.append(check_prompt_name(subscription.name, f"{where}.name"))
+        violations += (check_selector_alias(alias, f"{where}.aliases") for alias in subscription.aliases)
+        violations += (check_version(version, f"{where}.versions") for version in subscription.versions)
+        follows.setdefault(subscription.name, set()).update(subscription.aliases, subscription.versions)
+        if index >= limits.SUBSCRIPTIONS_MAX_PER_MESSAGE:
+            violations.append(
+                Violation(field, f"must be at most {limits.SUBSCRIPTIONS_MAX_PER_MESSAGE:,} in a message")
+            )
+            break
+    refuse(*violations)
+    return follows
+
+
+def encode(frame: Frame) -> bytes:
+    if isinstance(frame, Update):
+        if frame.wire is None:
+            frame.wire = pb.WatchResponse(update=_update(frame)).SerializeToString()
+        return frame.wire
+    return _message(frame).SerializeToString()
+
+
+def _message(frame: Bookmark | Resync | Goodbye) -> pb.WatchResponse:
+    match frame:
+        case Bookmark(nonce, at):
+            return pb.WatchResponse(bookmark=pb.WatchBookmark(nonce=nonce, revision=translate.revision(at)))
+        case Resync(reason):
+            return pb.WatchResponse(resync=pb.WatchResync(reason=reason))
+        case Goodbye(retry_after_ms):
+            return pb.WatchResponse(goodbye=pb.WatchGoodbye(retry_after_ms=retry_after_ms))
+
+
+def _update(update: Update) -> pb.WatchUpdate:
+    return pb.WatchUpdate(
+        prev_revision=update.prev,
+        revision=translate.revision(update.revision),
+        states=[_state(state) for state in update.states],
+        more=update.more,
+    )
+
+
+def _state(state: State) -> pb.PromptState:
+    return pb.PromptState(
+        name=state.name,
+        prompt=translate.prompt(state.prompt) if state.prompt else None,
+        versions=[translate.version(body) for body in state.bodies],
+    )

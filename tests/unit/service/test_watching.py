@@ -1,0 +1,498 @@
+"""What watchers are told: each update leads to a state that existed, in order, whole, and the last one always arrives."""
+
+import asyncio
+import random
+import uuid
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from promptwire.domain.content import Content
+from promptwire_service.domain.changes import LogPage
+from promptwire_service.domain.errors import RegistryError, store_unavailable
+from promptwire_service.domain.operations import DeleteAlias, Operation, Register, SetAlias, SetTags, Write, Written
+from promptwire_service.domain.reads import CACHED, STRONG, Freshness
+from promptwire_service.domain.records import PromptRecord, Read, Revision, VersionRecord
+from promptwire_service.storage.memory import MemoryStore
+from promptwire_service.watch.coherence import Coherence
+from promptwire_service.watch.watcher import Bookmark, Follows, Frame, Resync, Update, Watcher, versions_of
+
+NS = "test"
+
+
+class UnreliableStore(MemoryStore):
+    """Answers after a random number of turns of the loop, may be down, may not ring."""
+
+    def __init__(self, seed: int | None = None, **options: Any) -> None:
+        super().__init__(**options)
+        self.random = random.Random(seed) if seed is not None else None
+        self.down = False
+        self.mute = False
+        self.history: dict[int, dict[str, PromptRecord]] = {0: {}}
+
+    async def write(self, namespace: str, write: Write) -> Written:
+        await self._turns()
+        written = await super().write(namespace, write)
+        self.history[written.revision.number] = dict(self._space(namespace).prompts)
+        return written
+
+    async def read_prompts(self, namespace: str, names: Any) -> Read[list[PromptRecord | None]]:
+        await self._turns()
+        read = await super().read_prompts(namespace, names)
+        await self._turns()
+        return read
+
+    async def read_versions(self, namespace: str, keys: Any) -> Read[list[VersionRecord | None]]:
+        await self._turns()
+        read = await super().read_versions(namespace, keys)
+        await self._turns()
+        return read
+
+    async def read_log(self, namespace: str, *, after: int, limit: int) -> LogPage:
+        await self._turns()
+        page = await super().read_log(namespace, after=after, limit=min(limit, 3) if self.random else limit)
+        await self._turns()
+        return page
+
+    def on_bell(self, namespace: str, ring: Callable[[], None]) -> Callable[[], None]:
+        return super().on_bell(namespace, lambda: None if self.mute else ring())
+
+    async def _turns(self) -> None:
+        if self.down:
+            raise store_unavailable("switched off by the test")
+        for _ in range(self.random.randrange(4) if self.random else 0):
+            await asyncio.sleep(0)
+
+
+@dataclass
+class Agent:
+    """Applies frames as a client must, and keeps what it saw."""
+
+    watcher: Watcher
+    frames: list[Frame] = field(default_factory=list)
+    prompts: dict[str, PromptRecord | None] = field(default_factory=dict)
+    bodies: dict[tuple[str, int], VersionRecord] = field(default_factory=dict)
+    revision: Revision = Revision("", 0)
+    check: Callable[["Agent", Update], None] | None = None
+    arrived: asyncio.Event = field(default_factory=asyncio.Event)
+    reading: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def run(self) -> None:
+        async for frame in self.watcher.frames():
+            self.apply(frame)
+            await self.reading.wait()
+
+    def apply(self, frame: Frame) -> None:
+        self.frames.append(frame)
+        match frame:
+            case Update(prev, revision, states, more):
+                assert prev == self.revision.number or not self.revision.epoch, "an update follows on the one before"
+                assert revision.number >= prev
+                for state in states:
+                    self.prompts[state.name] = state.prompt
+                    for body in state.bodies:
+                        self.bodies[body.name, body.version] = body
+                if not more:
+                    self.revision = revision
+                    if self.check:
+                        self.check(self, frame)
+            case Bookmark(_, revision):
+                assert revision.number >= self.revision.number
+                self.revision = revision
+            case Resync():
+                self.prompts.clear()
+                self.bodies.clear()
+                self.revision = Revision("", 0)
+        self.arrived.set()
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(5):
+            while not condition():
+                self.arrived.clear()
+                await self.arrived.wait()
+
+    @property
+    def updates(self) -> list[Update]:
+        return [frame for frame in self.frames if isinstance(frame, Update)]
+
+
+@dataclass
+class World:
+    store: UnreliableStore
+    coherence: Coherence
+
+    async def write(self, operation: Operation) -> Written:
+        return await self.coherence.store.write(NS, Write(operation=operation, request_id=uuid.uuid4().hex, actor="t"))
+
+    async def register(self, name: str = "p", text: str = "hello") -> Written:
+        content = Content(text)
+        return await self.write(
+            Register(name=name, content=content, digest=content.digest, commit_message="", tags={})
+        )
+
+    async def alias(self, alias: str, version: int, name: str = "p") -> Written:
+        return await self.write(SetAlias(name=name, alias=alias, version=version))
+
+    @asynccontextmanager
+    async def agent(
+        self, follows: Follows, resume: Revision | None = None, check: Any = None
+    ) -> AsyncIterator[Agent]:
+        hub = (await self.coherence.space(NS)).hub
+        watcher = Watcher(hub, "id", "name", "peer", 0)
+        agent = Agent(watcher, check=check)
+        agent.reading.set()
+        await hub.open(watcher, follows, resume)
+        task = asyncio.create_task(agent.run())
+        try:
+            yield agent
+        finally:
+            watcher.end()
+            agent.reading.set()
+            hub.leave(watcher)
+            await task
+
+
+@asynccontextmanager
+async def world(**options: Any) -> AsyncIterator[World]:
+    store = UnreliableStore(**options)
+    coherence = Coherence(store)
+    try:
+        yield World(store, coherence)
+    finally:
+        store.down = False
+        await coherence.close()
+
+
+async def test_the_first_frame_tells_the_state_and_the_revision() -> None:
+    async with world() as w:
+        await w.register()
+        await w.alias("production", 1)
+        async with w.agent({"p": {"production"}}) as agent:
+            await agent.until(lambda: bool(agent.updates))
+            update = agent.updates[0]
+            assert (update.prev, update.revision.number) == (0, 2)
+            assert agent.prompts["p"] == (await w.store.read_prompts(NS, ["p"])).value[0]
+            assert [body.version for body in update.states[0].bodies] == [1]
+
+
+async def test_a_stream_that_follows_nothing_is_told_the_revision() -> None:
+    async with world() as w:
+        await w.register()
+        async with w.agent({}) as agent:
+            await agent.until(lambda: agent.revision.number == 1)
+
+
+async def test_a_flip_brings_the_table_and_the_new_body_only() -> None:
+    async with world() as w:
+        for text in ("one", "two", "three"):
+            await w.register(text=text)
+        await w.alias("production", 1)
+        async with w.agent({"p": {"production"}}) as agent:
+            await agent.until(lambda: agent.revision.number == 4)
+            await w.alias("production", 2)
+            await agent.until(lambda: agent.revision.number == 5)
+            update = agent.updates[-1]
+            assert (update.prev, update.revision.number) == (4, 5)
+            assert [body.content.text for body in update.states[0].bodies] == ["two"]
+            await w.alias("staging", 3)
+            await agent.until(lambda: agent.revision.number == 6)
+            assert agent.updates[-1].states[0].bodies == (), "nobody here follows staging"
+            await w.alias("production", 1)
+            await agent.until(lambda: agent.revision.number == 7)
+            assert [body.version for body in agent.updates[-1].states[0].bodies] == [1], "a rollback brings its body"
+
+
+async def test_latest_follows_registrations() -> None:
+    async with world() as w:
+        await w.register(text="one")
+        async with w.agent({"p": {"latest"}}) as agent:
+            await w.register(text="two")
+            await agent.until(lambda: ("p", 2) in agent.bodies)
+            assert agent.prompts["p"].latest_version == 2  # type: ignore[union-attr]
+
+
+async def test_a_prompt_that_does_not_exist_yet_is_told_when_it_does() -> None:
+    async with world() as w:
+        await w.register("other")
+        async with w.agent({"p": {"production"}}) as agent:
+            await agent.until(lambda: "p" in agent.prompts)
+            assert agent.prompts["p"] is None
+            await w.register()
+            await w.alias("production", 1)
+            await agent.until(lambda: ("p", 1) in agent.bodies)
+
+
+async def test_version_tags_come_with_their_body() -> None:
+    async with world() as w:
+        await w.register()
+        async with w.agent({"p": {1}}) as agent:
+            await agent.until(lambda: ("p", 1) in agent.bodies)
+            await w.write(SetTags(name="p", version=1, tags={"a": "b"}))
+            await agent.until(lambda: agent.bodies["p", 1].tags == {"a": "b"})
+
+
+async def test_changes_of_other_prompts_are_not_sent() -> None:
+    async with world() as w:
+        await w.register()
+        async with w.agent({"p": {"latest"}}) as agent:
+            await agent.until(lambda: bool(agent.updates))
+            await w.register("other")
+            await w.register()
+            await agent.until(lambda: agent.revision.number == 3)
+            assert [(update.prev, update.revision.number) for update in agent.updates] == [(0, 1), (1, 3)]
+
+
+async def test_following_more_is_answered_by_the_whole_state() -> None:
+    async with world() as w:
+        await w.register()
+        await w.alias("production", 1)
+        async with w.agent({"p": {"production"}}) as agent:
+            await agent.until(lambda: bool(agent.updates))
+            hub = (await w.coherence.space(NS)).hub
+            await hub.follow(agent.watcher, {"p": {"latest"}})
+            await agent.until(lambda: len(agent.updates) == 2)
+            assert [body.version for body in agent.updates[-1].states[0].bodies] == [1]
+            hub.unfollow(agent.watcher, ["p", "never followed"])
+            await w.register()
+            await hub.follow(agent.watcher, {"other": {"latest"}})
+            await agent.until(lambda: "other" in agent.prompts)
+            assert agent.prompts["p"].latest_version == 1  # type: ignore[union-attr]
+
+
+async def test_a_slow_stream_skips_states_and_holds_up_nobody() -> None:
+    async with world() as w:
+        await w.register()
+        async with w.agent({"p": {"a"}}) as slow, w.agent({"p": {"a"}}) as quick:
+            await slow.until(lambda: bool(slow.updates))
+            slow.reading.clear()
+            for index in range(100):
+                await w.alias("a" if index % 2 else "b", 1)
+                await quick.until(lambda index=index: quick.revision.number == index + 2)  # type: ignore[misc]
+            assert slow.watcher.queued <= 1
+            slow.reading.set()
+            await slow.until(lambda: slow.revision.number == 101)
+            assert len(slow.updates) <= 3
+            assert slow.prompts == quick.prompts
+
+
+async def test_a_bookmark_comes_after_everything_before_it() -> None:
+    async with world() as w:
+        await w.register()
+        async with w.agent({"p": {"latest"}}) as agent:
+            await agent.until(lambda: bool(agent.updates))
+            w.store.mute = True
+            await w.store.write(NS, Write(operation=SetAlias(name="p", alias="a", version=1), request_id="x", actor="t"))
+            hub = (await w.coherence.space(NS)).hub
+            await hub.feed.look()
+            agent.watcher.bookmark(7)
+            await agent.until(lambda: isinstance(agent.frames[-1], Bookmark))
+            assert agent.frames[-1] == Bookmark(7, agent.revision)
+            assert agent.revision.number == 2
+            assert agent.prompts["p"].aliases == {"a": 1}  # type: ignore[union-attr]
+
+
+async def test_a_lost_bell_is_made_up_for_by_the_clock() -> None:
+    async with world() as w:
+        await w.register()
+        async with w.agent({"p": {"latest"}}) as agent:
+            w.store.mute = True
+            # Past the wrapper, which would know of its own write.
+            content = Content("two")
+            operation = Register(name="p", content=content, digest=content.digest, commit_message="", tags={})
+            await w.store.write(NS, Write(operation=operation, request_id="x", actor="t"))
+            await agent.until(lambda: ("p", 2) in agent.bodies)
+
+
+async def test_another_history_replaces_what_was_told() -> None:
+    async with world() as w:
+        await w.register("p")
+        await w.register("q")
+        await w.alias("production", 1)
+        async with w.agent({"p": {"production"}, "q": {"latest"}}) as agent:
+            await agent.until(lambda: len(agent.bodies) == 2)
+            w.store.forget(NS)
+            await w.register("p", text="another world")
+            await agent.until(lambda: ("p" in agent.prompts) and ("q" in agent.prompts) and agent.prompts["q"] is None)
+            assert Resync("EPOCH_CHANGED") in agent.frames
+            assert agent.prompts["p"].aliases == {}  # type: ignore[union-attr]
+            answer = await w.coherence.version(NS, "p", 1, CACHED)
+            assert answer.value is not None and answer.value.content.text == "another world"
+
+
+async def test_a_cursor_below_the_logs_floor_starts_over() -> None:
+    async with world(log_entries_kept=5) as w:
+        await w.register()
+        async with w.agent({"p": {"latest"}}) as agent:
+            await agent.until(lambda: bool(agent.updates))
+            w.store.mute = True
+            hub = (await w.coherence.space(NS)).hub
+            for index in range(20):
+                operation = SetAlias(name="p", alias=f"a{index}", version=1)
+                await w.store.write(NS, Write(operation=operation, request_id=str(index), actor="t"))
+            await hub.feed.look()
+            await agent.until(lambda: agent.revision.number == 21)
+            assert Resync("COMPACTED") in agent.frames
+            assert len(agent.prompts["p"].aliases) == 20  # type: ignore[union-attr]
+
+
+async def test_resuming_sends_only_what_changed() -> None:
+    async with world() as w:
+        await w.register("p")
+        await w.register("q")
+        async with w.agent({"p": {"latest"}, "q": {"latest"}}) as agent:
+            await agent.until(lambda: bool(agent.updates))
+            at = agent.revision
+        await w.register("q")
+        async with w.agent({"p": {"latest"}, "q": {"latest"}, "none": {"latest"}}, resume=at) as agent:
+            await agent.until(lambda: bool(agent.updates))
+            update = agent.updates[0]
+            assert (update.prev, update.revision.number) == (2, 3)
+            assert [state.name for state in update.states] == ["q"]
+            await w.alias("a", 1, name="p")
+            await agent.until(lambda: agent.revision.number == 4)
+            assert agent.updates[-1].states[0].bodies == (), "the resumed stream has that body"
+
+
+@pytest.mark.parametrize("number", [1, 2, 99])
+async def test_resuming_another_history_starts_over(number: int) -> None:
+    async with world() as w:
+        await w.register()
+        await w.register()
+        async with w.agent({"p": {"latest"}}, resume=Revision("another", number)) as agent:
+            await agent.until(lambda: bool(agent.updates))
+            assert agent.frames[0] == Resync("EPOCH_CHANGED")
+            assert (agent.updates[0].prev, agent.prompts["p"].latest_version) == (0, 2)  # type: ignore[union-attr]
+
+
+async def test_resuming_from_the_future_of_the_same_history_starts_over() -> None:
+    async with world() as w:
+        epoch = (await w.register()).revision.epoch
+        async with w.agent({"p": {"latest"}}, resume=Revision(epoch, 5)) as agent:
+            await agent.until(lambda: bool(agent.updates))
+            assert agent.frames[0] == Resync("HISTORY_LOST")
+
+
+async def test_streams_in_the_same_position_share_one_update() -> None:
+    async with world() as w:
+        await w.register()
+        async with w.agent({"p": {"a"}}) as one, w.agent({"p": {"a"}}) as two:
+            for agent in (one, two):
+                await agent.until(lambda agent=agent: bool(agent.updates))  # type: ignore[misc]
+            await w.alias("a", 1)
+            for agent in (one, two):
+                await agent.until(lambda agent=agent: agent.revision.number == 2)  # type: ignore[misc]
+            assert one.updates[-1] is two.updates[-1]
+
+
+async def test_an_outage_is_survived_and_made_up_for() -> None:
+    async with world() as w:
+        await w.register()
+        async with w.agent({"p": {"a"}}) as agent:
+            await agent.until(lambda: bool(agent.updates))
+            assert (await w.coherence.prompt(NS, "p", CACHED)).value is not None
+            w.store.down = True
+            space = await w.coherence.space(NS)
+            with pytest.raises(RegistryError):
+                await space.feed.look()
+            cached = await w.coherence.prompt(NS, "p", CACHED)
+            assert cached.value is not None, "what is cached is still answered"
+            with pytest.raises(RegistryError):
+                await w.coherence.prompt(NS, "p", STRONG)
+            w.store.down = False
+            await w.alias("a", 1)
+            await agent.until(lambda: agent.revision.number == 2)
+
+
+async def test_a_read_waits_for_the_revision_it_is_to_hold() -> None:
+    async with world() as w:
+        await w.register()
+        await w.coherence.prompt(NS, "p", CACHED)
+        w.store.mute = True
+        write = Write(operation=SetAlias(name="p", alias="a", version=1), request_id="x", actor="t")
+        written = await w.store.write(NS, write)
+        answer = await w.coherence.prompt(NS, "p", Freshness(min_revision=written.revision))
+        assert answer.value is not None and answer.value.aliases == {"a": 1}
+        with pytest.raises(RegistryError) as caught:
+            await w.coherence.prompt(NS, "p", Freshness(min_revision=Revision(written.revision.epoch, 99)))
+        assert caught.value.reason == "STORE_BEHIND"
+        await w.coherence.prompt(NS, "p", Freshness(min_revision=Revision("gone", 99)))
+
+
+async def test_a_strong_read_holds_a_write_made_elsewhere() -> None:
+    async with world() as w:
+        await w.register()
+        await w.coherence.prompt(NS, "p", CACHED)
+        w.store.mute = True
+        await w.store.write(
+            NS, Write(operation=SetAlias(name="p", alias="a", version=1), request_id="x", actor="t")
+        )
+        answer = await w.coherence.prompt(NS, "p", STRONG)
+        assert answer.value is not None and answer.value.aliases == {"a": 1}
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**32))
+def test_every_update_leads_to_a_state_that_existed(seed: int) -> None:
+    """Random writes by two writers, random following, a store whose answers come in any order."""
+    asyncio.run(_random_traffic(seed))
+
+
+async def _random_traffic(seed: int) -> None:
+    draw = random.Random(seed)
+    names = ["p", "q", "r"]
+    async with world(seed=seed) as w:
+
+        def existed(agent: Agent, update: Update) -> None:
+            at = w.store.history[update.revision.number]
+            for name in agent.watcher.follows:
+                if name in agent.prompts:
+                    assert agent.prompts[name] == at.get(name), f"{name} at {update.revision.number}"
+
+        async def writer() -> None:
+            for _ in range(12):
+                name = draw.choice(names)
+                choice = draw.randrange(4)
+                try:
+                    if choice == 0:
+                        await w.register(name, text=f"text {draw.random()}")
+                    elif choice == 1:
+                        await w.alias(draw.choice("ab"), draw.randrange(1, 4), name=name)
+                    elif choice == 2:
+                        await w.write(SetTags(name=name, version=draw.choice([None, 1]), tags={"t": str(draw.random())}))
+                    else:
+                        await w.write(DeleteAlias(name=name, alias=draw.choice("ab")))
+                except RegistryError:
+                    continue
+
+        async def follower(agent: Agent) -> None:
+            hub = (await w.coherence.space(NS)).hub
+            for _ in range(8):
+                name = draw.choice(names)
+                if draw.random() < 0.25:
+                    hub.unfollow(agent.watcher, [name])
+                    agent.prompts.pop(name, None)
+                else:
+                    await hub.follow(agent.watcher, {name: {draw.choice(["a", "b", "latest", 1])}})
+                if draw.random() < 0.3:
+                    agent.reading.clear()
+                for _ in range(draw.randrange(20)):
+                    await asyncio.sleep(0)
+                agent.reading.set()
+
+        async with w.agent({"p": {"a"}}, check=existed) as one, w.agent({}, check=existed) as two:
+            await asyncio.gather(writer(), writer(), follower(one), follower(two))
+            hub = (await w.coherence.space(NS)).hub
+            await hub.feed.look()
+            for agent in (one, two):
+                agent.watcher.bookmark(1)
+                await agent.until(lambda agent=agent: isinstance(agent.frames[-1], Bookmark))  # type: ignore[misc]
+                for name, selectors in agent.watcher.follows.items():
+                    prompt = (await w.store.read_prompts(NS, [name])).value[0]
+                    assert agent.prompts[name] == prompt
+                    for version in versions_of(prompt, selectors):
+                        record = (await w.store.read_versions(NS, [(name, version)])).value[0]
+                        assert agent.bodies[name, version] == record
