@@ -17,6 +17,7 @@ from redis.exceptions import RedisError
 
 from promptwire_service.storage.durability import Durability
 from promptwire_service.storage.embedded import data_dir as data_dirs
+from promptwire_service.storage.embedded import launch
 from promptwire_service.storage.embedded import server as servers
 from promptwire_service.storage.embedded.server import EmbeddedServer
 from promptwire_service.storage.embedded.valkey_log import MAX_BYTES
@@ -239,6 +240,16 @@ async def test_a_store_that_outlives_its_owner_is_named(tmp_path: Path, monkeypa
         finally:
             os.kill(valkey, signal.SIGCONT)
         await until(lambda: not is_locked(tmp_path))
+
+
+@pytest.mark.parametrize("options", [pytest.param([], marks=by_kernel), ["--guard"]], ids=["kernel", "guard"])
+async def test_nothing_stays_when_the_owner_is_gone_before_the_store_is_started(options: list[str]) -> None:
+    owner = "0"  # No parent has this pid.
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-I", "-S", launch.__file__, owner, *options, "--", "/bin/sleep", "3600"),
+        stdin=asyncio.subprocess.PIPE,
+    )
+    assert await asyncio.wait_for(process.wait(), 10) != 0
 
 
 async def test_a_guard_that_is_killed_does_not_leave_two_stores_on_the_same_files(tmp_path: Path) -> None:
