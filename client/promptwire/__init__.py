@@ -1,0 +1,75 @@
+"""Promptwire's client: prompts that an agent resolves in nanoseconds, kept right by pushes. The contents page.
+
+Names load on first use (PEP 562): importing `promptwire` does not import grpc.
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from promptwire import genai
+    from promptwire.client import Client
+    from promptwire.errors import (
+        AliasNotFoundError,
+        ConflictError,
+        InvalidArgumentError,
+        NotFoundError,
+        PermissionDeniedError,
+        PromptNotFoundError,
+        PromptwireError,
+        RenderError,
+        StaleError,
+        UnavailableError,
+        VersionNotFoundError,
+    )
+    from promptwire.handle import Handle
+    from promptwire.status import ClientStatus
+    from promptwire.values import Prompt, PromptVersion, Revision
+
+__all__ = [
+    "AliasNotFoundError",
+    "Client",
+    "ClientStatus",
+    "ConflictError",
+    "Handle",
+    "InvalidArgumentError",
+    "NotFoundError",
+    "PermissionDeniedError",
+    "Prompt",
+    "PromptNotFoundError",
+    "PromptVersion",
+    "PromptwireError",
+    "RenderError",
+    "Revision",
+    "StaleError",
+    "UnavailableError",
+    "VersionNotFoundError",
+    "__version__",
+    "genai",
+]
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Client": "client",
+    "ClientStatus": "status",
+    "Handle": "handle",
+    "Prompt": "values",
+    "PromptVersion": "values",
+    "Revision": "values",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    if name == "genai":
+        return import_module("promptwire.genai")
+    value: object = getattr(import_module(f"promptwire.{_HOMES.get(name, 'errors')}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

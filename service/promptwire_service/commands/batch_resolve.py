@@ -10,8 +10,8 @@ from promptwire.domain.names import check_namespace
 from promptwire.domain.references import parse_reference
 from promptwire.domain.violations import InvalidValueError, Violation
 from promptwire_service.commands.context import Reader, Registry
-from promptwire_service.commands.pairs import Resolved, read_pair
 from promptwire_service.commands.freshness import check_freshness
+from promptwire_service.commands.pairs import Resolved, read_pair
 from promptwire_service.domain.errors import RegistryError, answer_too_large, invalid, refuse
 from promptwire_service.domain.reads import CACHED, Freshness
 from promptwire_service.domain.records import Revision

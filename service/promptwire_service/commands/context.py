@@ -12,7 +12,8 @@ from promptwire_service.storage.base import Store, StoreInfo
 class Reader(Protocol):
     """Reads as fresh as they are asked to be, from caches where these can prove it.
 
-    Every call may raise RegistryError with code UNAVAILABLE, when the store does not answer or is behind `min_revision`.
+    Every call may raise RegistryError with code UNAVAILABLE, when the store does not answer or is behind
+    `min_revision`.
     """
 
     async def prompt(self, namespace: str, name: str, freshness: Freshness) -> Answer[PromptRecord | None]:
@@ -30,7 +31,8 @@ class Reader(Protocol):
         ...
 
     def known(self, namespace: str) -> Answer[None] | None:
-        """Up to which revision cached reads of the namespace are right at this moment; None when only a look could tell.
+        """Up to which revision cached reads of the namespace are right at this moment; None when only a look could
+        tell.
 
         An answer of exactly this revision is as good as one that is read now.
         """
@@ -47,7 +49,8 @@ class Observer(Protocol):
 class Registry:
     """What a command may use: `store` for writes and lists, `reader` for every other read.
 
-    `store_info` is what the store was at start; `started_ms` is when this process began to serve, in milliseconds since 1970.
+    `store_info` is what the store was at start; `started_ms` is when this process began to serve, in milliseconds
+    since 1970.
     """
 
     store: Store

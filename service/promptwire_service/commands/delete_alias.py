@@ -17,10 +17,11 @@ async def delete_alias(
     allow_missing: bool,
     options: WriteOptions,
 ) -> Written:
-    """`expected_version` makes it a compare-and-set. With `allow_missing` a missing alias is no error and nothing is written.
+    """`expected_version` makes it a compare-and-set. `allow_missing`: a missing alias is no error, nothing is written.
 
-    The store refuses, at the moment of the write, a prompt or alias that does not exist (PROMPT_NOT_FOUND, ALIAS_NOT_FOUND),
-    an expectation that does not hold (ALIAS_CONFLICT, ETAG_CONFLICT), and a request id of another write.
+    The store refuses, at the moment of the write, a prompt or alias that does not exist (PROMPT_NOT_FOUND,
+    ALIAS_NOT_FOUND), an expectation that does not hold (ALIAS_CONFLICT, ETAG_CONFLICT), and a request id of another
+    write.
     """
     refuse(
         check_namespace(namespace),

@@ -2,8 +2,8 @@
 
 from promptwire.domain.names import check_namespace, check_prompt_name, check_version
 from promptwire_service.commands.context import Registry
-from promptwire_service.commands.pairs import Resolved, read_pair
 from promptwire_service.commands.freshness import check_freshness
+from promptwire_service.commands.pairs import Resolved, read_pair
 from promptwire_service.domain.errors import refuse
 from promptwire_service.domain.reads import Freshness
 

@@ -27,8 +27,9 @@ class PromptsPage:
 async def list_prompts(
     registry: Registry, *, namespace: str, name_prefix: str, page_size: int, page_token: str
 ) -> PromptsPage:
-    """Each page is of one revision; the pages of a list may be of several, and then a prompt that was there all along is
-    listed all the same, once."""
+    """Each page is of one revision. The pages of a list may be of several; a prompt that was there all along is listed
+    all the same, once.
+    """
     listing = Listing("prompts", namespace, "name_prefix", name_prefix, "", _is_name)
     refuse(
         check_namespace(namespace),
@@ -63,7 +64,5 @@ def _is_name(cursor: str) -> bool:
 def _check_prefix(prefix: str) -> Violation | None:
     if _PREFIX.match(prefix):
         return None
-    return Violation(
-        "name_prefix",
-        f"must be the beginning of a name: at most {limits.NAME_MAX_BYTES} of A-Z a-z 0-9 _ . - / ; got {shape(prefix)}",
-    )
+    rule = f"must be the beginning of a name: at most {limits.NAME_MAX_BYTES} of A-Z a-z 0-9 _ . - /"
+    return Violation("name_prefix", f"{rule} ; got {shape(prefix)}")

@@ -1,7 +1,8 @@
 """Pages of a list: how many rows, and tokens that say where the next one begins.
 
-A token is the base64url of a small JSON array. It is opaque to clients, not secret: whoever forges one gets what he could
-have asked for anyway. It names the list that it was made for, so that one of another list is refused, not misread.
+A token is the base64url of a small JSON array. It is opaque to clients, not secret: whoever forges one gets what he
+could have asked for anyway. It names the list that it was made for, so that one of another list is refused, not
+misread.
 """
 
 import base64

@@ -31,10 +31,10 @@ class Resolved:
 async def read_pair(reader: Reader, namespace: str, name: str, selector: Selector, freshness: Freshness) -> Resolved:
     """The version that a selector means now. Raises PROMPT_, ALIAS_ or VERSION_NOT_FOUND.
 
-    The two reads may answer from different revisions. The pair's revision is the older of the two, and the pair counts only
-    if both parts are what the store held then (see `agree`). Where a change fell in between, or the version vanished with
-    its epoch, both are read again, from the store. A prompt that changes faster than that is answered all the same: then no
-    part is older than the revision that is told, but one may be newer.
+    The two reads may answer from different revisions. The pair's revision is the older of the two, and the pair
+    counts only if both parts are what the store held then (see `agree`). Where a change fell in between, or the
+    version vanished with its epoch, both are read again, from the store. A prompt that changes faster than that is
+    answered all the same: then no part is older than the revision that is told, but one may be newer.
     """
     prompt, version = await _read(reader, namespace, name, selector, freshness)
     for _ in range(_RETRIES):

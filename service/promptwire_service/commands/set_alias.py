@@ -17,11 +17,12 @@ async def set_alias(
     expected_version: int | None,
     options: WriteOptions,
 ) -> Written:
-    """`expected_version` makes it a compare-and-set: only if the alias points there now; 0 for "only if there is no such alias".
+    """`expected_version` makes it a compare-and-set: only if the alias points there now; 0 for "only if there is no
+    such alias".
 
     The store refuses, at the moment of the write, a prompt or version that does not exist (PROMPT_NOT_FOUND,
-    VERSION_NOT_FOUND), an expectation that does not hold (ALIAS_CONFLICT, ETAG_CONFLICT), one alias more than a prompt may
-    have, and a request id of another write.
+    VERSION_NOT_FOUND), an expectation that does not hold (ALIAS_CONFLICT, ETAG_CONFLICT), one alias more than a
+    prompt may have, and a request id of another write.
     """
     refuse(
         check_namespace(namespace),

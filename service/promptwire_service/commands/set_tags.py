@@ -22,8 +22,8 @@ async def set_tags(
     """Without `version`, the prompt's own tags are meant.
 
     The store refuses, at the moment of the write, a prompt or version that does not exist (PROMPT_NOT_FOUND,
-    VERSION_NOT_FOUND), more tags than may be once they are merged, an etag that is not the expected one (ETAG_CONFLICT),
-    and a request id of another write.
+    VERSION_NOT_FOUND), more tags than may be once they are merged, an etag that is not the expected one
+    (ETAG_CONFLICT), and a request id of another write.
     """
     refuse(
         check_namespace(namespace),

@@ -12,8 +12,8 @@ T_co = TypeVar("T_co", covariant=True)
 class Freshness:
     """How much a read may trust caches.
 
-    `strong`: the answer holds every write acknowledged before the read began. `min_revision`: the answer is at least this
-    new; it says nothing once its epoch is no longer the store's.
+    `strong`: the answer holds every write acknowledged before the read began. `min_revision`: the answer is at least
+    this new; it says nothing once its epoch is no longer the store's.
     """
 
     strong: bool = False

@@ -1,7 +1,7 @@
 """Methods of a service bound to gRPC: one wrapper for unary calls, one for streams.
 
-In place of the generated `add_..._to_server`, because a request that does not parse must be answered as bad input, errors are
-mapped in one place, and a wrapper costs a call less than an interceptor. See docs/adr/0003-rpc-binding.md.
+In place of the generated `add_..._to_server`, because a request that does not parse must be answered as bad input,
+errors are mapped in one place, and a wrapper costs a call less than an interceptor. See docs/adr/0003-rpc-binding.md.
 """
 
 import re
@@ -35,8 +35,8 @@ _log = structlog.get_logger(__name__)
 def bind(service: ServiceDescriptor, *parts: object) -> grpc.GenericRpcHandler:
     """Handlers of every method of a service, by name: `GetPrompt` is `get_prompt` of the first part that has it.
 
-    A unary method is `async def (request, context)`, one with a streamed response an async generator; a streamed request is an
-    async iterator. Raises TypeError where no part has a method.
+    A unary method is `async def (request, context)`, one with a streamed response an async generator; a streamed
+    request is an async iterator. Raises TypeError where no part has a method.
     """
     handlers = {method.name: _handler(service, method, parts) for method in service.methods}
     return grpc.method_handlers_generic_handler(service.full_name, handlers)

@@ -15,8 +15,9 @@ from promptwire_service.domain.errors import Code, RegistryError, internal
 
 DOMAIN: Final = "promptwire"
 
-# Clients refuse more than 8 KiB of trailing metadata, and then see gRPC's own error and nothing of ours. A status travels
-# twice: its message percent-encoded, three bytes for one outside printable ASCII, and the whole of it in base64.
+# Clients refuse more than 8 KiB of trailing metadata, and then see gRPC's own error and nothing of ours. A status
+# travels twice: its message percent-encoded, three bytes for one outside printable ASCII, and the whole of it in
+# base64.
 _MESSAGE_MAX_BYTES: Final = 2_048
 _STATUS_MAX_BYTES: Final = 4_096
 

@@ -25,8 +25,10 @@ class Malformed:
 
 
 def _find(descriptor: Descriptor, data: bytes, path: str) -> Violation | None:
-    """The first field that breaks a rule of the wire format. To a message without fields all of them are unknown, so that any
-    bytes can be taken apart that are fields at all."""
+    """The first field that breaks a rule of the wire format.
+
+    To a message without fields all of them are unknown: so any bytes that are fields at all can be taken apart.
+    """
     try:
         unknown = UnknownFieldSet(Empty.FromString(data))
     except DecodeError:

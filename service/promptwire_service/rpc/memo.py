@@ -1,11 +1,11 @@
 """Answers of Resolve that were given before, already encoded.
 
-Resolving and encoding cost a call more than all the rest that we do for it. What a reference means at a revision is a fact that
-never changes, so an answer may be given again for as long as nothing happened in its namespace; and a version's part of it
-for as long as neither its record nor its aliases changed.
+Resolving and encoding cost a call more than all the rest that we do for it. What a reference means at a revision is a
+fact that never changes, so an answer may be given again for as long as nothing happened in its namespace; and a
+version's part of it for as long as neither its record nor its aliases changed.
 
-An answer is put together from parts. An encoded message may be cut between any two fields: concatenated, they decode as one,
-sub-messages merged (https://protobuf.dev/programming-guides/encoding/#last-one-wins).
+An answer is put together from parts. An encoded message may be cut between any two fields: concatenated, they decode
+as one, sub-messages merged (https://protobuf.dev/programming-guides/encoding/#last-one-wins).
 """
 
 import math

@@ -35,9 +35,7 @@ class WatchService:
     def __init__(self, coherence: Coherence) -> None:
         self._coherence = coherence
 
-    async def watch(
-        self, requests: AsyncIterator[pb.WatchRequest], context: Context
-    ) -> AsyncGenerator[Reply, None]:
+    async def watch(self, requests: AsyncIterator[pb.WatchRequest], context: Context) -> AsyncGenerator[Reply, None]:
         first = await anext(requests, None)
         if first is None:
             return
@@ -51,13 +49,9 @@ class WatchService:
             check_text(hello.client_name, "hello.client_name", limits.ACTOR_MAX_CHARS),
         )
         follows = _follows(hello.subscriptions, "hello.subscriptions")
-        resume = (
-            Revision(hello.resume.epoch, hello.resume.number) if hello.HasField("resume") else None
-        )
+        resume = Revision(hello.resume.epoch, hello.resume.number) if hello.HasField("resume") else None
         hub = (await self._coherence.space(namespace)).hub
-        watcher = Watcher(
-            hub, hello.client_id, hello.client_name, context.peer(), time.time_ns() // 1_000_000
-        )
+        watcher = Watcher(hub, hello.client_id, hello.client_name, context.peer(), time.time_ns() // 1_000_000)
         try:
             await hub.open(watcher, follows, resume)
             reader = asyncio.create_task(_listen(requests, hub, watcher))
@@ -69,9 +63,7 @@ class WatchService:
         finally:
             hub.leave(watcher)
 
-    async def stream_changes(
-        self, request: pb.StreamChangesRequest, context: Context
-    ) -> AsyncGenerator[Reply, None]:
+    async def stream_changes(self, request: pb.StreamChangesRequest, context: Context) -> AsyncGenerator[Reply, None]:
         namespace = translate.namespace_of(request.namespace)
         refuse(check_namespace(namespace), *(check_prompt_name(name, "names") for name in request.names))
         names = set(request.names)

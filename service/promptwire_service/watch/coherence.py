@@ -10,7 +10,7 @@ from promptwire_service.domain.reads import Answer, Freshness
 from promptwire_service.domain.records import PromptRecord, Read, VersionRecord
 from promptwire_service.domain.status import NamespaceStatus, WatcherStatus
 from promptwire_service.storage.base import Store
-from promptwire_service.storage.cached import CachedStore
+from promptwire_service.storage.cached import PROMPT_TTL_SECONDS, CachedStore
 from promptwire_service.watch.feed import Feed
 from promptwire_service.watch.hub import Hub
 from promptwire_service.watch.watcher import Watcher
@@ -78,6 +78,14 @@ class Coherence:
             return self._cached(space, cached)
         read = await self.store.version(namespace, name, version)
         return Answer(read.value, read.revision)
+
+    def known(self, namespace: str) -> Answer[None] | None:
+        space = self._spaces.get(namespace)
+        if space is None or not space.feed.head.epoch:
+            return None
+        space.used_at = self._clock()
+        age = space.used_at - space.feed.checked_at
+        return Answer(None, space.feed.head, age) if age < PROMPT_TTL_SECONDS else None
 
     async def reach(self, namespace: str, freshness: Freshness) -> None:
         await self._fresh(namespace, freshness)

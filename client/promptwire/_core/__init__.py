@@ -1,0 +1,1 @@
+"""The one core under the client's faces. Private: only `promptwire` itself imports it."""

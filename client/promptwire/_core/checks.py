@@ -1,0 +1,89 @@
+"""Arguments, checked before protobuf sees them: its own complaints name no field.
+
+Only what protobuf and JSON could not carry is refused here; the registry's rules are the service's to check, once.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+
+from promptwire.domain import limits
+from promptwire.domain.references import Reference, parse_reference
+from promptwire.domain.violations import InvalidValueError, shape
+from promptwire.errors import InvalidArgumentError
+
+
+def invalid(field: str, description: str) -> InvalidArgumentError:
+    return InvalidArgumentError(f"{field}: {description}", violations=[(field, description)])
+
+
+def text(value: object, field: str) -> str:
+    if not isinstance(value, str):
+        raise invalid(field, f"must be text (str); got {type(value).__name__}")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise invalid(field, f"must be Unicode; got a lone surrogate at index {error.start}") from None
+    return value
+
+
+def optional_text(value: object, field: str) -> str:
+    return "" if value is None else text(value, field)
+
+
+def number(value: object, field: str, least: int = 1) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise invalid(field, f"must be a whole number (int); got {type(value).__name__}")
+    if not least <= value <= limits.VERSION_MAX:
+        raise invalid(field, f"must be a whole number from {least}; got {value}")
+    return value
+
+
+def optional_number(value: object, field: str, least: int = 1) -> int | None:
+    return None if value is None else number(value, field, least)
+
+
+def tags(value: object, field: str = "tags") -> dict[str, str]:
+    if not isinstance(value, Mapping):
+        raise invalid(field, f"must be a mapping of str to str; got {type(value).__name__}")
+    return {text(key, field): text(item, f"{field}[{key!r}]") for key, item in value.items()}
+
+
+def texts(value: object, field: str) -> list[str]:
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise invalid(field, f"must be several texts, e.g. a list of str; got {type(value).__name__}")
+    return [text(item, field) for item in value]
+
+
+def json_object(value: object, field: str) -> str:
+    """Compact JSON with sorted keys: equal values make equal bytes, and so equal digests."""
+    if value is None:
+        return ""
+    if not isinstance(value, Mapping):
+        raise invalid(field, f"must be a mapping that JSON can hold; got {type(value).__name__}")
+    try:
+        encoded = json.dumps(dict(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise invalid(field, f"must be a mapping that JSON can hold; {error}") from error
+    return text(encoded, field)
+
+
+def key(value: object) -> str:
+    """A reference as a key of the table: exactly a str, since a subclass could bring its own idea of equality."""
+    return str.__str__(text(value, "reference"))
+
+
+def reference(value: str) -> Reference:
+    try:
+        return parse_reference(text(value, "reference"))
+    except InvalidValueError as error:
+        violation = error.violation
+        raise invalid(violation.field, violation.description) from error
+
+
+def with_version(written: object, version: object) -> str:
+    """`prompts:/name` and 3 make `prompts:/name/3`. Cheap, since it stands before a hit."""
+    prefix, chosen = text(written, "reference"), number(version, "version")
+    last = prefix.rpartition("/")[2]
+    if "@" in last or (last.isascii() and last.isdigit()):
+        raise invalid("version", f"the reference picks one already: {shape(prefix)}; give one or the other")
+    return f"{prefix}/{chosen}"

@@ -1,0 +1,141 @@
+"""What the service sent, as values. A version's digest is checked here, so that no value ever differs from it."""
+
+from promptwire._core.lease import Lease
+from promptwire.domain.content import Content
+from promptwire.errors import PromptwireError
+from promptwire.status import CacheStatus, ServerStatus, StoreStatus, WatcherStatus
+from promptwire.v1 import admin_service_pb2, common_pb2, prompt_service_pb2
+from promptwire.values import Change, Changes, Prompt, PromptVersion, ReadOnlyDict, Revision
+
+
+def revision(message: common_pb2.Revision) -> Revision:
+    return Revision(message.epoch, message.number)
+
+
+def prompt_version(message: common_pb2.PromptVersion, lease: Lease | None = None) -> PromptVersion:
+    """Raises PromptwireError if the content is not what its digest says, or of a kind that this client cannot read."""
+    uri = f"prompts:/{message.name}/{message.version}"
+    if message.content.WhichOneof("template") != "text":
+        raise PromptwireError(
+            f"{uri} has a kind of template that this client does not know; upgrade promptwire", "UNKNOWN_TEMPLATE"
+        )
+    content = Content(message.content.text, message.content.response_format_json, message.content.model_config_json)
+    if content.digest != message.digest:
+        raise PromptwireError(
+            f"{uri} does not have the content that its digest says: {content.digest}, not {message.digest}",
+            "DIGEST_MISMATCH",
+        )
+    return PromptVersion(
+        name=message.name,
+        version=message.version,
+        template=content.text,
+        variables=tuple(message.variables),
+        commit_message=message.commit_message,
+        tags=ReadOnlyDict(message.tags),
+        aliases=tuple(message.aliases),
+        author=message.author,
+        creation_timestamp=message.create_time.ToMilliseconds(),
+        digest=message.digest,
+        response_format_json=content.response_format_json,
+        model_config_json=content.model_config_json,
+        _lease=lease,
+    )
+
+
+def prompt(message: common_pb2.Prompt) -> Prompt:
+    return Prompt(
+        name=message.name,
+        latest_version=message.latest_version,
+        aliases=ReadOnlyDict(sorted(message.aliases.items())),
+        tags=ReadOnlyDict(message.tags),
+        author=message.author,
+        creation_timestamp=message.create_time.ToMilliseconds(),
+        last_updated_timestamp=message.update_time.ToMilliseconds(),
+        etag=message.etag,
+    )
+
+
+def changes(message: prompt_service_pb2.StreamChangesResponse) -> Changes:
+    return Changes(
+        revision=revision(message.revision),
+        timestamp=message.time.ToMilliseconds(),
+        actor=message.actor,
+        reason=message.reason,
+        request_id=message.request_id,
+        changes=tuple(one for change in message.changes if (one := _change(change))),
+    )
+
+
+def _change(message: prompt_service_pb2.Change) -> Change | None:
+    """None for a kind of change that this client does not know."""
+    match message.WhichOneof("change"):
+        case "version_registered":
+            return Change(kind="version_registered", name=message.name, version=message.version_registered.version)
+        case "alias_set":
+            moved = message.alias_set
+            return Change(
+                kind="alias_set",
+                name=message.name,
+                alias=moved.alias,
+                version=moved.version,
+                previous_version=moved.previous_version or None,
+            )
+        case "alias_deleted":
+            gone = message.alias_deleted
+            return Change(
+                kind="alias_deleted", name=message.name, alias=gone.alias, previous_version=gone.previous_version
+            )
+        case "tags_set":
+            tagged = message.tags_set
+            version = tagged.version if tagged.HasField("version") else None
+            return Change(kind="tags_set", name=message.name, version=version, tags=ReadOnlyDict(tagged.tags))
+        case "tags_deleted":
+            untagged = message.tags_deleted
+            version = untagged.version if untagged.HasField("version") else None
+            return Change(kind="tags_deleted", name=message.name, version=version, keys=tuple(untagged.keys))
+        case None:
+            return None
+
+
+def server_status(message: admin_service_pb2.GetStatusResponse) -> ServerStatus:
+    store = message.store
+    return ServerStatus(
+        version=message.version,
+        start_timestamp=message.start_time.ToMilliseconds(),
+        store=StoreStatus(
+            location=store.location,
+            server=store.server,
+            durability=store.durability,
+            reachable=store.reachable,
+            problem=store.problem,
+        ),
+        revision=revision(message.revision),
+        checked_timestamp=message.checked_time.ToMilliseconds() if message.HasField("checked_time") else None,
+        caches=tuple(
+            CacheStatus(
+                name=cache.name,
+                entries=cache.entries,
+                bytes=cache.bytes,
+                max_bytes=cache.max_bytes,
+                hits=cache.hits,
+                misses=cache.misses,
+                fenced=cache.fenced,
+                invalidations=cache.invalidations,
+            )
+            for cache in message.caches
+        ),
+        watchers=tuple(
+            WatcherStatus(
+                client_id=watcher.client_id,
+                client_name=watcher.client_name,
+                peer=watcher.peer,
+                start_timestamp=watcher.start_time.ToMilliseconds(),
+                subscriptions=watcher.subscriptions,
+                sent_revision=watcher.sent_revision,
+                queued=watcher.queued,
+                resyncs=watcher.resyncs,
+            )
+            for watcher in message.watchers
+        ),
+        watcher_count=message.watcher_count,
+    )

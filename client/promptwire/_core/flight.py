@@ -1,0 +1,19 @@
+"""A question under way."""
+
+from concurrent.futures import Future
+
+from promptwire.domain.references import Reference
+from promptwire.values import PromptVersion, Revision
+
+
+class Flight:
+    """Who wants the same answer waits for it instead of asking too."""
+
+    __slots__ = ("fence", "future", "reference")
+
+    def __init__(self, reference: Reference) -> None:
+        self.reference = reference
+        self.future: Future[PromptVersion | None] = Future()
+        """None when the answer was overtaken: ask again."""
+        self.fence: Revision | None = None
+        """A write of this client that the answer must not be older than."""

@@ -1,0 +1,351 @@
+"""The live table: what every reference that this process uses means now, ready to hand out.
+
+`entries` is all that a hit touches. Everything else here decides what may stand in it:
+
+- What is pushed counts for a prompt from its floor on: the newest revision at which this client has seen or written it.
+  A write takes the prompt's entries away, so that the next load asks for that revision or a newer one.
+- Every item rests on a lease: the watch's shared one, which bookmarks renew, or, from Resolve's answer until the watch
+  covers it, its own. Past its lease an item is not in `entries`: loads take the slow way and learn that it is stale.
+- A replacing update (first, after a gap, after Resync) swaps everything at once; until then the old entries serve.
+"""
+
+import itertools
+import logging
+import math
+import threading
+import weakref
+from collections.abc import Iterable, Mapping
+
+from promptwire._core.flight import Flight
+from promptwire._core.followed import Followed, Item, PushedState
+from promptwire._core.lease import Clock, Lease
+from promptwire._core.own_leases import OwnLeases
+from promptwire.domain.references import Reference, Selector
+from promptwire.handle import Handle
+from promptwire.values import PromptVersion, Revision
+
+_log = logging.getLogger("promptwire")
+
+
+class LiveTable:
+    """Maps references, as the user wrote them, to immutable versions."""
+
+    def __init__(self, lease_seconds: float, clock: Clock) -> None:
+        self._clock = clock
+        self._lease_seconds = lease_seconds
+        self._closed = False
+        self.token: Revision | None = None
+        """The newest revision that this client has seen; reads ask for at least that."""
+        self._prompts: dict[str, Followed] = {}
+        self._items: dict[str, Item] = {}
+        """By reference, as written."""
+        self._begin()
+
+    def _begin(self) -> None:
+        """As it is before there was a stream in this process."""
+        # Guards all of this and the items. Reentrant: a finalizer may close the client in the middle of anything.
+        self._lock = threading.RLock()
+        self.entries: dict[str, PromptVersion] = {}
+        """What hits read, without the lock. Exchanged for an empty one when the shared lease runs out."""
+        self.position: Revision | None = None
+        """Up to where pushes have told everything."""
+        self._position_at = -math.inf
+        """When that was learned, by the clock."""
+        self.replacing = True
+        """Whether the next update replaces all that was pushed. The watch's thread alone writes it."""
+        self.lease = Lease(self._clock, self._lease_seconds, -math.inf)
+        """Of all that the watch keeps right."""
+        self._aside = True
+        """Whether the items on the shared lease are out of `entries`."""
+        self._own = OwnLeases()
+        self._warned = False
+        """Whether the log was told that something is past its lease."""
+        self._token_at = -math.inf
+        self._flights: dict[Reference, Flight] = {}
+        self._untold: dict[Followed, list[Selector]] = {}
+        """Selectors that the open stream does not follow yet."""
+        self._waiting: set[Followed] = set()
+        """Prompts to settle once the stream has reached their floor."""
+
+    # Loading.
+
+    def find(self, key: str) -> PromptVersion | None:
+        """The last known good, stale or not; None if the service has to be asked."""
+        with self._lock:
+            item = self._items.get(key)
+            return None if item is None or item.asks else item.value
+
+    def fall_back(self, key: str) -> PromptVersion | None:
+        """The last known good, if the service was asked and did not answer; the other items need not ask either."""
+        with self._lock:
+            for item in self._items.values():
+                item.asks = False
+            return self.find(key)
+
+    def board(self, key: str, reference: Reference) -> tuple[Flight, bool]:
+        """The flight that will bring the answer, and whether the caller has to fly it."""
+        with self._lock:
+            flight = self._flights.get(reference)
+            if flight is not None:
+                return flight, False
+            flight = Flight(reference)
+            followed = self._prompts.get(reference.name)
+            item = followed.items.get(reference.selector) if followed else None
+            if item is not None and item.value is not None and not item.asks:
+                self._spell(item, key)  # known already, by another spelling
+                flight.future.set_result(item.value)
+                return flight, False
+            self._flights[reference] = flight
+            return flight, True
+
+    def land(self, key: str, flight: Flight, value: PromptVersion, revision: Revision) -> PromptVersion | None:
+        """Takes in what Resolve answered at a revision. None if this client knows better: ask again."""
+        with self._lock:
+            self.abandon(flight)
+            self.observe(revision)
+            followed = self._prompts.get(flight.reference.name)
+            known = [flight.fence]
+            if followed is not None:
+                known += followed.floor, followed.last_change(self.position)
+            if any(seen is not None and revision.is_behind(seen) for seen in known):
+                return None
+            if followed is None:
+                followed = self._prompts[flight.reference.name] = Followed(flight.reference.name)
+            lease = value._lease or self.lease.copy()
+            item = followed.items.get(flight.reference.selector)
+            if item is None:
+                item = followed.items[flight.reference.selector] = Item(followed, flight.reference.selector, lease)
+                followed.told_at = math.inf
+                self._untold.setdefault(followed, []).append(item.selector)
+            if item.value != value:
+                item.take(value, value)
+            item.asks = False
+            self._own.put(item, lease)
+            if value.version not in followed.bodies:
+                followed.borrowed[value.version] = value
+            if self.position is None or (self.position != revision and not revision.is_behind(self.position)):
+                self._await_revision(followed, revision, self._clock())
+            self._spell(item, key)
+            return item.value
+
+    def abandon(self, flight: Flight) -> None:
+        with self._lock:
+            if self._flights.get(flight.reference) is flight:
+                del self._flights[flight.reference]
+
+    def attach(self, key: str, handle: Handle) -> bool:
+        """Keeps a handle up to date from now on; False if the reference has to be loaded first."""
+        with self._lock:
+            item = self._items.get(key)
+            if item is None or item.value is None or item.asks:
+                return False
+            item.handles = [*(one for one in item.handles if one() is not None), weakref.ref(handle)]
+            handle.current = item.value
+            return True
+
+    def _spell(self, item: Item, key: str) -> None:
+        if key not in self._items:
+            self._items[key] = item
+            item.references.append(key)
+        self._show([item])
+
+    # Writing.
+
+    def observe(self, revision: Revision) -> None:
+        with self._lock:
+            if self.token is None or not revision.is_behind(self.token):
+                self.token, self._token_at = revision, self._clock()
+
+    def wrote(self, name: str, revision: Revision) -> None:
+        """Read your writes: what is older than this write of a prompt no longer counts."""
+        with self._lock:
+            self.observe(revision)
+            for reference, flight in list(self._flights.items()):
+                if reference.name == name:
+                    flight.fence = revision
+                    del self._flights[reference]  # who asks from now on asks anew
+            followed = self._prompts.get(name)
+            if followed is None:
+                return
+            self._await_revision(followed, revision, self._clock())
+            if followed.pushed and followed.believes(self.position):
+                return  # the push was faster than the answer
+            for item in followed.items.values():
+                item.take(None)
+            self._show(followed.items.values())
+
+    def _await_revision(self, followed: Followed, revision: Revision, seen_at: float) -> None:
+        followed.raise_floor(revision, seen_at)
+        self._waiting.add(followed)
+
+    # Following: for the watch's thread alone.
+
+    def greet(self, most: int) -> tuple[Revision | None, list[tuple[str, list[Selector]]]]:
+        """For a new stream: where to resume, if at all, and `most` prompts to follow; `untold` has the rest."""
+        with self._lock:
+            resume = None if self.replacing else self.position
+            for followed in self._prompts.values():
+                followed.told_at = math.inf
+            # What the last stream did not tell whole is not to be resumed but to be told.
+            first = [one for one in self._prompts.values() if resume is None or one.complete][:most]
+            told = {one: list(one.items) for one in first}
+            self._untold = {one: list(one.items) for one in self._prompts.values() if one not in told}
+            return resume, self._tell(told)
+
+    def untold(self, most: int) -> list[tuple[str, list[Selector]]]:
+        """At most so many prompts whose selectors the stream has to be told; now they count as told."""
+        with self._lock:
+            chosen = dict(itertools.islice(self._untold.items(), most))
+            for followed in chosen:
+                del self._untold[followed]
+            return self._tell(chosen)
+
+    def _tell(self, chosen: Mapping[Followed, list[Selector]]) -> list[tuple[str, list[Selector]]]:
+        now = self._clock()
+        for followed in chosen:
+            followed.told_at = now
+        return [(followed.name, selectors) for followed, selectors in chosen.items()]
+
+    def apply(self, states: Iterable[PushedState], revision: Revision) -> None:
+        """An update, whole: afterwards the table is at its revision."""
+        with self._lock:
+            before, self.position = self.position, revision
+            self.observe(revision)
+            if self.replacing:
+                self._start_over(before, revision)
+            self._position_at = self._clock()
+            for state in states:
+                followed = self._prompts.get(state.name)
+                if followed is not None:
+                    followed.learn(state.record, state.bodies)
+                    self._waiting.add(followed)
+            changed = self._settle()
+            if self.replacing:
+                changed += self._drop_unmentioned(before, revision)
+                self.replacing = False
+            self._show(changed)
+
+    def bookmark(self, revision: Revision, sent_at: float) -> None:
+        """As of a check made after `sent_at`, all up to this revision has been told."""
+        with self._lock:
+            self.position, self._position_at = revision, self._clock()
+            self.observe(revision)
+            self.lease.confirmed_at = max(self.lease.confirmed_at, sent_at)
+            # What was seen before that check and is not part of what it found is not the store's any more.
+            if self._token_at <= sent_at:
+                self.token = revision
+            for followed in self._waiting:
+                if followed.floor_at <= sent_at:
+                    followed.floor = None
+            changed = self._settle()
+            changed += [item for item in self._own if item.prompt.promote(item, self.lease)]
+            if self._aside and not self.lease.stale:
+                self._aside = False
+                changed = [item for followed in self._prompts.values() for item in followed.items.values()]
+                if self._warned:
+                    self._warned = False
+                    _log.warning("the registry confirms prompts again: loads are fresh")
+            self._show(changed)
+
+    def _start_over(self, before: Revision | None, now_at: Revision) -> None:
+        """What was pushed no longer counts; entries stay until what replaces it has been learned."""
+        for followed in self._prompts.values():
+            followed.unlearn()
+            if before is not None and now_at.is_behind(before):
+                # Another worker, which is behind: nothing goes back till it catches up, or a bookmark says why not.
+                self._await_revision(followed, before, self._position_at)
+            elif before is not None and before.epoch != now_at.epoch and not followed.seen_in(now_at.epoch):
+                followed.forget()
+
+    def _drop_unmentioned(self, before: Revision | None, now_at: Revision) -> list[Item]:
+        """What a replacing update does not mention is gone, unless the stream was not asked for it yet."""
+        changed: list[Item] = []
+        same_history = before is None or before.epoch == now_at.epoch
+        for followed in self._prompts.values():
+            if followed.pushed:
+                continue
+            keeps = followed.told_at == math.inf and (same_history or followed.seen_in(now_at.epoch))
+            for item in followed.items.values():
+                if not keeps:
+                    item.take(None)
+                elif item.lease is self.lease:
+                    self._own.put(item, self.lease.copy())
+                changed.append(item)
+        return changed
+
+    def _settle(self) -> list[Item]:
+        """Lets what was pushed count for every prompt whose floor the stream has reached; the items that changed."""
+        changed: list[Item] = []
+        for followed in [one for one in self._waiting if one.believes(self.position)]:
+            self._waiting.discard(followed)
+            followed.floor = None
+            if followed.pushed:
+                changed += followed.settle(self.lease)
+        return changed
+
+    # Expiring and showing.
+
+    def expire(self) -> float:
+        """Takes out of `entries` what is past its lease; when to look again, by the clock."""
+        with self._lock:
+            lapsed = self._own.lapsed(self._clock())
+            moves = not self._aside and self.lease.stale
+            if moves:
+                self._aside = True
+                self.entries = {}
+                self._show(self._own)
+            else:
+                self._show(lapsed)
+            if (moves or lapsed) and not self._warned:
+                self._warned = True
+                _log.warning("the registry has not confirmed prompts for %g s: loads are stale", self._lease_seconds)
+            return min(math.inf if self._aside else self.lease.until, self._own.next_end)
+
+    def _show(self, items: Iterable[Item]) -> None:
+        """Brings `entries` and handles in line with items. A reader sees all of it, or misses and waits."""
+        if self._closed:
+            return
+        shown: dict[str, PromptVersion] = {}
+        gone: list[str] = []
+        held: list[tuple[Handle, PromptVersion]] = []
+        for item in items:
+            value = item.value
+            if item.lease is self.lease:
+                self._own.drop(item)
+            if value is None or item.asks or item.lease.stale:
+                gone += item.references
+            else:
+                shown.update(dict.fromkeys(item.references, value))
+            if value is not None:
+                held += [(handle, value) for one in item.handles if (handle := one()) is not None]
+        for key in gone:
+            self.entries.pop(key, None)
+        # One call in C. Keys are exact str and values have no finalizers, so no Python code runs in the middle of it,
+        # and the GIL makes it atomic: nobody who reads two entries finds a new one first and then an old one.
+        self.entries.update(shown)
+        for handle, value in held:
+            handle.current = value
+
+    # The rest of its life.
+
+    def count(self) -> tuple[int, int]:
+        """Entries and prompts."""
+        with self._lock:
+            return len(self.entries), len(self._prompts)
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+            self.entries = {}
+
+    def forked(self) -> bool:
+        """In a child process: nothing is confirmed and nobody watches, yet. Whether there are handles to keep up."""
+        self._begin()  # with a lock of its own: the parent's may have been held
+        for followed in self._prompts.values():
+            followed.unlearn()
+            followed.forget()
+            followed.floor = None
+            for item in followed.items.values():
+                item.asks = True
+                self._own.put(item, item.lease.copy())
+        return any(one() is not None for item in self._items.values() for one in item.handles)

@@ -1,0 +1,263 @@
+"""Each unary call as data: arguments checked, request built, answer's meaning. Core.call sends it; a face awaits it."""
+
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+import grpc
+
+from promptwire._core import checks, decoding
+from promptwire._core.connection import Stubs
+from promptwire._core.lease import Lease
+from promptwire._core.rpc_errors import from_problem
+from promptwire.errors import PromptwireError
+from promptwire.options import Options
+from promptwire.status import ServerStatus
+from promptwire.v1 import admin_service_pb2 as admin
+from promptwire.v1 import common_pb2 as common
+from promptwire.v1 import prompt_service_pb2 as pb
+from promptwire.values import AliasChange, Prompt, PromptVersion, Revision
+
+Request = TypeVar("Request")
+Response = TypeVar("Response")
+Result = TypeVar("Result")
+Item = TypeVar("Item")
+
+Page = tuple[list[Item], str]
+"""Items, and the token of the next page; empty on the last one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operation(Generic[Request, Response, Result]):
+    """One call."""
+
+    method: Callable[[Stubs], grpc.UnaryUnaryMultiCallable[Request, Response]]
+    request: Request
+    decode: Callable[[Response, Lease], Result]
+    """Gets a lease that began when the answer was known right."""
+    info: Callable[[Response], common.ReadInfo | None]
+    """Which revision the answer is of; None if it does not tell."""
+    read: common.ReadOptions | None = None
+    """Part of the request that takes the revision to read at, at least."""
+    writes: str | None = None
+    """Name of the prompt that it changes."""
+
+
+class _Read(Protocol):
+    @property
+    def info(self) -> common.ReadInfo: ...
+
+
+class _Write(Protocol):
+    @property
+    def revision(self) -> common.Revision: ...
+
+
+def _of_read(response: _Read) -> common.ReadInfo:
+    return response.info
+
+
+def _of_write(response: _Write) -> common.ReadInfo:
+    return common.ReadInfo(revision=response.revision)
+
+
+class Operations:
+    """Builds them for one client. Raises InvalidArgumentError."""
+
+    def __init__(self, options: Options) -> None:
+        self._namespace = options.namespace
+        self._actor = options.actor
+
+    def _write(self, reason: str = "") -> common.WriteOptions:
+        checked = checks.optional_text(reason, "reason")
+        return common.WriteOptions(request_id=uuid.uuid4().hex, actor=self._actor, reason=checked)
+
+    def resolve(self, reference: str) -> Operation[pb.ResolveRequest, pb.ResolveResponse, PromptVersion]:
+        request = pb.ResolveRequest(namespace=self._namespace, reference=reference)
+        return Operation(
+            lambda stubs: stubs.prompts.Resolve,
+            request,
+            lambda response, lease: decoding.prompt_version(response.version, lease),
+            _of_read,
+            read=request.read,
+        )
+
+    def batch_resolve(
+        self, references: Sequence[str]
+    ) -> Operation[pb.BatchResolveRequest, pb.BatchResolveResponse, list[PromptVersion | PromptwireError]]:
+        request = pb.BatchResolveRequest(namespace=self._namespace, references=references)
+        return Operation(
+            lambda stubs: stubs.prompts.BatchResolve,
+            request,
+            lambda response, lease: [_outcome(outcome, lease) for outcome in response.outcomes],
+            _of_read,
+            read=request.read,
+        )
+
+    def register_prompt(
+        self,
+        name: str,
+        template: str,
+        commit_message: str | None,
+        tags: Mapping[str, str] | None,
+        response_format: Mapping[str, object] | None,
+        model_config: Mapping[str, object] | None,
+    ) -> Operation[pb.RegisterPromptRequest, pb.RegisterPromptResponse, PromptVersion]:
+        request = pb.RegisterPromptRequest(
+            namespace=self._namespace,
+            name=checks.text(name, "name"),
+            content=common.Content(
+                text=checks.text(template, "template"),
+                response_format_json=checks.json_object(response_format, "response_format"),
+                model_config_json=checks.json_object(model_config, "model_config"),
+            ),
+            commit_message=checks.optional_text(commit_message, "commit_message"),
+            tags={} if tags is None else checks.tags(tags),
+            write=self._write(),
+        )
+        return Operation(
+            lambda stubs: stubs.prompts.RegisterPrompt,
+            request,
+            lambda response, lease: decoding.prompt_version(response.version, lease),
+            _of_write,
+            writes=request.name,
+        )
+
+    def set_alias(
+        self, name: str, alias: str, version: int, expected_version: int | None, reason: str
+    ) -> Operation[pb.SetAliasRequest, pb.SetAliasResponse, AliasChange]:
+        request = pb.SetAliasRequest(
+            namespace=self._namespace,
+            name=checks.text(name, "name"),
+            alias=checks.text(alias, "alias"),
+            version=checks.number(version, "version"),
+            expected_version=checks.optional_number(expected_version, "expected_version", least=0),
+            write=self._write(reason),
+        )
+        return Operation(lambda stubs: stubs.prompts.SetAlias, request, _alias_change, _of_write, writes=request.name)
+
+    def delete_alias(
+        self, name: str, alias: str, expected_version: int | None, allow_missing: bool, reason: str
+    ) -> Operation[pb.DeleteAliasRequest, pb.DeleteAliasResponse, AliasChange]:
+        request = pb.DeleteAliasRequest(
+            namespace=self._namespace,
+            name=checks.text(name, "name"),
+            alias=checks.text(alias, "alias"),
+            expected_version=checks.optional_number(expected_version, "expected_version"),
+            allow_missing=bool(allow_missing),
+            write=self._write(reason),
+        )
+        return Operation(
+            lambda stubs: stubs.prompts.DeleteAlias, request, _alias_change, _of_write, writes=request.name
+        )
+
+    def set_tags(
+        self, name: str, tags: Mapping[str, str], version: int | None = None
+    ) -> Operation[pb.SetTagsRequest, pb.SetTagsResponse, Revision]:
+        request = pb.SetTagsRequest(
+            namespace=self._namespace,
+            name=checks.text(name, "name"),
+            version=version,
+            tags=checks.tags(tags),
+            write=self._write(),
+        )
+        return Operation(
+            lambda stubs: stubs.prompts.SetTags,
+            request,
+            lambda response, _: decoding.revision(response.revision),
+            _of_write,
+            writes=request.name,
+        )
+
+    def delete_tags(
+        self, name: str, keys: Iterable[str], version: int | None = None
+    ) -> Operation[pb.DeleteTagsRequest, pb.DeleteTagsResponse, Revision]:
+        request = pb.DeleteTagsRequest(
+            namespace=self._namespace,
+            name=checks.text(name, "name"),
+            version=version,
+            keys=checks.texts(keys, "keys"),
+            write=self._write(),
+        )
+        return Operation(
+            lambda stubs: stubs.prompts.DeleteTags,
+            request,
+            lambda response, _: decoding.revision(response.revision),
+            _of_write,
+            writes=request.name,
+        )
+
+    def get_prompt(self, name: str) -> Operation[pb.GetPromptRequest, pb.GetPromptResponse, Prompt]:
+        request = pb.GetPromptRequest(namespace=self._namespace, name=checks.text(name, "name"))
+        return Operation(
+            lambda stubs: stubs.prompts.GetPrompt,
+            request,
+            lambda response, _: decoding.prompt(response.prompt),
+            _of_read,
+            read=request.read,
+        )
+
+    def get_version(
+        self, name: str, version: int
+    ) -> Operation[pb.GetPromptVersionRequest, pb.GetPromptVersionResponse, PromptVersion]:
+        request = pb.GetPromptVersionRequest(
+            namespace=self._namespace, name=checks.text(name, "name"), version=checks.number(version, "version")
+        )
+        return Operation(
+            lambda stubs: stubs.prompts.GetPromptVersion,
+            request,
+            lambda response, lease: decoding.prompt_version(response.version, lease),
+            _of_read,
+            read=request.read,
+        )
+
+    def list_prompts(
+        self, prefix: str
+    ) -> Callable[[str], Operation[pb.ListPromptsRequest, pb.ListPromptsResponse, Page[Prompt]]]:
+        """By page token."""
+        name_prefix = checks.text(prefix, "prefix")
+        return lambda token: Operation(
+            lambda stubs: stubs.prompts.ListPrompts,
+            pb.ListPromptsRequest(namespace=self._namespace, page_token=token, name_prefix=name_prefix),
+            lambda response, _: ([decoding.prompt(one) for one in response.prompts], response.next_page_token),
+            _of_read,
+        )
+
+    def list_versions(
+        self, name: str
+    ) -> Callable[[str], Operation[pb.ListPromptVersionsRequest, pb.ListPromptVersionsResponse, Page[PromptVersion]]]:
+        """By page token."""
+        checked = checks.text(name, "name")
+        return lambda token: Operation(
+            lambda stubs: stubs.prompts.ListPromptVersions,
+            pb.ListPromptVersionsRequest(namespace=self._namespace, name=checked, page_token=token),
+            lambda response, lease: (
+                [decoding.prompt_version(one, lease) for one in response.versions],
+                response.next_page_token,
+            ),
+            _of_read,
+        )
+
+    def status(self) -> Operation[admin.GetStatusRequest, admin.GetStatusResponse, ServerStatus]:
+        return Operation(
+            lambda stubs: stubs.admin.GetStatus,
+            admin.GetStatusRequest(namespace=self._namespace),
+            lambda response, _: decoding.server_status(response),
+            lambda _: None,
+        )
+
+
+def _alias_change(response: pb.SetAliasResponse | pb.DeleteAliasResponse, _: Lease) -> AliasChange:
+    return AliasChange(
+        previous_version=response.previous_version or None, revision=decoding.revision(response.revision)
+    )
+
+
+def _outcome(outcome: pb.ResolveOutcome, lease: Lease) -> PromptVersion | PromptwireError:
+    if outcome.WhichOneof("outcome") != "version":
+        return from_problem(outcome.problem.code, outcome.problem.reason, outcome.problem.message)
+    try:
+        return decoding.prompt_version(outcome.version, lease)
+    except PromptwireError as error:
+        return error

@@ -1,0 +1,85 @@
+"""gRPC's errors as ours: by the service's reason first, by the status code second."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import grpc
+
+from promptwire import errors
+
+_BY_REASON: dict[str, type[errors.PromptwireError]] = {
+    "PROMPT_NOT_FOUND": errors.PromptNotFoundError,
+    "VERSION_NOT_FOUND": errors.VersionNotFoundError,
+    "ALIAS_NOT_FOUND": errors.AliasNotFoundError,
+    "INVALID_ARGUMENT": errors.InvalidArgumentError,
+    "ALIAS_CONFLICT": errors.ConflictError,
+    "ETAG_CONFLICT": errors.ConflictError,
+    "REQUEST_ID_REUSED": errors.ConflictError,
+    "STORE_FULL": errors.UnavailableError,
+}
+
+_BY_CODE: dict[str, type[errors.PromptwireError]] = {
+    "NOT_FOUND": errors.NotFoundError,
+    "INVALID_ARGUMENT": errors.InvalidArgumentError,
+    "PERMISSION_DENIED": errors.PermissionDeniedError,
+    "UNAUTHENTICATED": errors.PermissionDeniedError,
+    "ABORTED": errors.ConflictError,
+    "RESOURCE_EXHAUSTED": errors.UnavailableError,
+    "DEADLINE_EXCEEDED": errors.UnavailableError,
+    "UNAVAILABLE": errors.UnavailableError,
+}
+
+_CODES = {code.value[0]: code.name for code in grpc.StatusCode}
+
+_DETAILS_KEY = "grpc-status-details-bin"
+
+
+def from_rpc_error(error: grpc.RpcError, target: str, waited_seconds: float) -> errors.PromptwireError:
+    """What to raise `from` a failed call to `target`, which was given `waited_seconds` in all."""
+    code = error.code()
+    reason, metadata, violations = _details((one.key, one.value) for one in error.trailing_metadata() or ())
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        message = f"{target} did not answer within {waited_seconds:g} s"
+    elif reason:
+        message = error.details() or reason
+    elif code is grpc.StatusCode.UNAVAILABLE:
+        message = f"{target} cannot be reached"
+    else:
+        message = f"{target} failed with {code.name}: {error.details()}"
+    return _make(message, reason, code.name, metadata, violations)
+
+
+def from_problem(code: int, reason: str, message: str) -> errors.PromptwireError:
+    """An error that came as a value, within an answer."""
+    return _make(message, reason, _CODES.get(code, "UNKNOWN"))
+
+
+def _make(
+    message: str,
+    reason: str,
+    code: str,
+    metadata: Mapping[str, str] | None = None,
+    violations: Sequence[tuple[str, str]] = (),
+) -> errors.PromptwireError:
+    kind = _BY_REASON.get(reason) or _BY_CODE.get(code, errors.PromptwireError)
+    if issubclass(kind, errors.InvalidArgumentError):
+        return kind(message, reason or "INVALID_ARGUMENT", metadata, code, violations)
+    return kind(message, reason, metadata, code)
+
+
+def _details(trailers: Iterable[tuple[str, str | bytes]]) -> tuple[str, dict[str, str], list[tuple[str, str]]]:
+    """Reason, metadata and violations out of google.rpc.Status; empty when the error is not the service's own."""
+    packed = next((value for key, value in trailers if key == _DETAILS_KEY), None)
+    if not isinstance(packed, bytes):
+        return "", {}, []
+    # Only an error needs these.
+    from google.protobuf.message import DecodeError
+    from google.rpc import error_details_pb2, status_pb2
+
+    info, bad_request = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
+    try:
+        for detail in status_pb2.Status.FromString(packed).details:
+            detail.Unpack(info) or detail.Unpack(bad_request)
+    except DecodeError:  # a proxy's, perhaps: the code still counts
+        return "", {}, []
+    violations = [(one.field, one.description) for one in bad_request.field_violations]
+    return info.reason, dict(info.metadata), violations

@@ -1,0 +1,136 @@
+"""One Watch stream by the rules of the protocol: what is said, and what an answer does to the live table. No I/O.
+
+The rules are docs/protocol.md's.
+"""
+
+import logging
+import math
+from collections.abc import Iterable, Iterator
+
+from promptwire._core import decoding
+from promptwire._core.followed import PushedState, Record
+from promptwire._core.lease import Clock
+from promptwire._core.live import LiveTable
+from promptwire.domain import limits
+from promptwire.domain.references import Selector
+from promptwire.errors import PromptwireError
+from promptwire.v1 import common_pb2, prompt_service_pb2
+from promptwire.values import PromptVersion, Revision
+
+_log = logging.getLogger("promptwire")
+
+
+class Fault(Exception):
+    """The stream broke the protocol: what it told cannot be built upon, so the next one starts over."""
+
+
+class Session:
+    """The client's half of one stream."""
+
+    def __init__(self, live: LiveTable, clock: Clock, most: int = limits.SUBSCRIPTIONS_MAX_PER_MESSAGE) -> None:
+        self._live = live
+        self._clock = clock
+        self._most = most
+        self._parts: list[prompt_service_pb2.WatchUpdate] = []
+        self._synced = False
+        """Whether the update that opens the stream, or follows a Resync, has been applied."""
+        self._nonce = 0
+        self._renews: dict[int, float] = {}
+        """When each Renew that is not answered yet was sent, by its nonce."""
+
+    @property
+    def unanswered_since(self) -> float | None:
+        """When the oldest Renew that is not answered was sent, by the clock."""
+        return next(iter(self._renews.values()), None)
+
+    def hello(self, namespace: str, client_id: str, client_name: str) -> prompt_service_pb2.WatchRequest:
+        resume, followed = self._live.greet(self._most)
+        hello = prompt_service_pb2.WatchHello(
+            namespace=namespace,
+            client_id=client_id,
+            client_name=client_name,
+            resume=common_pb2.Revision(epoch=resume.epoch, number=resume.number) if resume else None,
+            subscriptions=_subscriptions(followed),
+        )
+        return prompt_service_pb2.WatchRequest(hello=hello)
+
+    def subscribes(self) -> Iterator[prompt_service_pb2.WatchRequest]:
+        """What the stream has to follow too; nothing before its first update, which replaces what came before."""
+        while self._synced and (followed := self._live.untold(self._most)):
+            subscribe = prompt_service_pb2.WatchSubscribe(subscriptions=_subscriptions(followed))
+            yield prompt_service_pb2.WatchRequest(subscribe=subscribe)
+
+    def renew(self) -> prompt_service_pb2.WatchRequest:
+        self._nonce += 1
+        self._renews[self._nonce] = self._clock()
+        return prompt_service_pb2.WatchRequest(renew=prompt_service_pb2.WatchRenew(nonce=self._nonce))
+
+    def update(self, update: prompt_service_pb2.WatchUpdate) -> None:
+        """Raises Fault."""
+        revision = decoding.revision(update.revision)
+        if self._parts and self._parts[0].revision != update.revision:
+            raise Fault("the parts of an update are of different revisions")
+        if not self._live.replacing:
+            self._check_follows(update.prev_revision, revision)
+        self._parts.append(update)
+        if update.more:
+            return
+        parts, self._parts = self._parts, []
+        self._live.apply([_state(state) for part in parts for state in part.states], revision)
+        self._synced = True
+
+    def _check_follows(self, prev_number: int, revision: Revision) -> None:
+        position = self._live.position
+        if position is None:
+            return
+        if revision.epoch != position.epoch:
+            raise Fault("the epoch changed without a resync")
+        if prev_number != position.number or revision.number < prev_number:
+            raise Fault(f"an update from {prev_number} to {revision.number} does not follow {position.number}")
+
+    def bookmark(self, bookmark: prompt_service_pb2.WatchBookmark) -> None:
+        """Raises Fault."""
+        sent_at = self._renews.get(bookmark.nonce, -math.inf)
+        for nonce in [nonce for nonce in self._renews if nonce <= bookmark.nonce]:
+            del self._renews[nonce]
+        if self._parts:
+            raise Fault("a bookmark came between the parts of an update")
+        if not self._synced:
+            return  # it speaks of a state that has not been told
+        revision = decoding.revision(bookmark.revision)
+        position = self._live.position
+        if position is not None and (revision.epoch != position.epoch or revision.is_behind(position)):
+            raise Fault(f"a bookmark at {revision} does not follow {position}")
+        self._live.bookmark(revision, sent_at)
+
+    def resync(self) -> None:
+        self._parts = []
+        self._synced = False
+        self._live.replacing = True
+
+
+def _subscriptions(
+    followed: Iterable[tuple[str, list[Selector]]],
+) -> Iterator[prompt_service_pb2.Subscription]:
+    for name, selectors in followed:
+        yield prompt_service_pb2.Subscription(
+            name=name,
+            aliases=[selector for selector in selectors if isinstance(selector, str)],
+            versions=[selector for selector in selectors if isinstance(selector, int)],
+        )
+
+
+def _state(state: prompt_service_pb2.PromptState) -> PushedState:
+    record = None
+    if state.HasField("prompt"):
+        record = Record(state.prompt.latest_version, dict(state.prompt.aliases), state.prompt.etag)
+    return PushedState(state.name, record, dict(_bodies(state)))
+
+
+def _bodies(state: prompt_service_pb2.PromptState) -> Iterator[tuple[int, PromptVersion]]:
+    for message in state.versions:
+        try:
+            yield message.version, decoding.prompt_version(message)
+        except PromptwireError:
+            # One prompt's trouble is not the others': without a body its next load asks, and raises this itself.
+            _log.exception("a pushed version cannot be used")

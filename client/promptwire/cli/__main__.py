@@ -1,0 +1,5 @@
+"""`python -m promptwire.cli`."""
+
+from promptwire.cli import main
+
+main()

@@ -1,0 +1,132 @@
+"""`promptwire alias`: set, rm, list."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from promptwire.cli import forms, inputs
+from promptwire.cli.session import Session, command, group
+from promptwire.domain.names import LATEST
+from promptwire.errors import AliasNotFoundError, PromptNotFoundError
+
+if TYPE_CHECKING:
+    from promptwire.client import Client
+
+Name = Annotated[str, typer.Argument(help="Prompt's name.", metavar="NAME", show_default=False)]
+Alias = Annotated[str, typer.Argument(help="Alias, e.g. production.", metavar="ALIAS", show_default=False)]
+Reason = Annotated[str, typer.Option(help="Why, for the history.", metavar="TEXT", show_default=False)]
+
+app = typer.Typer()
+group(app, "Movable names for versions, such as production.")
+
+
+def set_(
+    session: Session,
+    name: Name,
+    alias: Alias,
+    version: Annotated[
+        str,
+        typer.Argument(
+            help="A version's number; or another alias, or latest, for the version that it means now.",
+            metavar="VERSION",
+            show_default=False,
+        ),
+    ],
+    expect: Annotated[
+        int | None,
+        typer.Option(
+            help="Only if the alias points at this version now; 0: only if there is no such alias.",
+            min=0,
+            metavar="VERSION",
+        ),
+    ] = None,
+    reason: Reason = "",
+) -> None:
+    """Point an alias at a version; every connected agent follows within milliseconds."""
+    with session.client() as client:
+        source = None if version.isdecimal() and version.isascii() else version.removeprefix("@")
+        number = int(version) if source is None else _meaning(client, name, source)
+        moved = client.set_prompt_alias(name, alias, number, expected_version=expect, reason=reason)
+    if session.out.json:
+        session.out.document(
+            {
+                "name": name,
+                "alias": alias,
+                "version": number,
+                "previous_version": moved.previous_version,
+                "resolved_from": source,
+                "revision": forms.revision(moved.revision),
+            }
+        )
+        return
+    resolved = f"; {source} is version {number}" if source else ""
+    before = moved.previous_version or "none"
+    session.out.line(f"{name}@{alias}: {before} -> {number} (revision {moved.revision.number}{resolved})")
+
+
+def _meaning(client: "Client", name: str, alias: str) -> int:
+    """The version that an alias means, as the store has it at this moment.
+
+    Listings are read from the store. Other reads may come from a cache: a script that moves `staging` through one
+    worker and releases it through another could release the version before. The prompt is the first of those whose
+    name begins with its name.
+    """
+    inputs.reference(f"{name}@{alias}")
+    prompt = next(client.list_prompts(name), None)
+    if prompt is None or prompt.name != name:
+        raise PromptNotFoundError(f"there is no prompt {name!r}", "PROMPT_NOT_FOUND", {"name": name})
+    if alias == LATEST:
+        return prompt.latest_version
+    if alias not in prompt.aliases:
+        raise AliasNotFoundError(
+            f"prompt {name!r} has no alias {alias!r}", "ALIAS_NOT_FOUND", {"name": name, "alias": alias}
+        )
+    return prompt.aliases[alias]
+
+
+def rm(
+    session: Session,
+    name: Name,
+    alias: Alias,
+    allow_missing: Annotated[bool, typer.Option("--allow-missing", help="No error if there is no such alias.")] = False,
+    expect: Annotated[
+        int | None,
+        typer.Option(help="Only if the alias points at this version now.", min=1, metavar="VERSION"),
+    ] = None,
+    reason: Reason = "",
+) -> None:
+    """Remove an alias."""
+    with session.client() as client:
+        gone = client.delete_prompt_alias(
+            name, alias, expected_version=expect, allow_missing=allow_missing, reason=reason
+        )
+    if session.out.json:
+        session.out.document(
+            {
+                "name": name,
+                "alias": alias,
+                "previous_version": gone.previous_version,
+                "revision": forms.revision(gone.revision),
+            }
+        )
+    elif gone.previous_version is None:
+        session.out.line(f"{name}@{alias}: there was none")
+    else:
+        session.out.line(f"{name}@{alias}: {gone.previous_version} -> none (revision {gone.revision.number})")
+
+
+def list_(session: Session, name: Name) -> None:
+    """List a prompt's aliases; latest, which is automatic, comes last."""
+    with session.client() as client:
+        prompt = client.get_prompt(name)
+    if session.out.json:
+        session.out.document(
+            {"name": prompt.name, "aliases": dict(prompt.aliases), "latest_version": prompt.latest_version}
+        )
+        return
+    session.out.table(("ALIAS", "VERSION"), [*prompt.aliases.items(), (LATEST, prompt.latest_version)])
+
+
+command(app, "set")(set_)
+command(app, "rm")(rm)
+command(app, "list")(list_)

@@ -1,0 +1,69 @@
+"""The client's values as JSON: the names are those of the Python attributes. docs/cli.md shows each."""
+
+from dataclasses import asdict
+from typing import Any
+
+from promptwire.status import ServerStatus
+from promptwire.values import Change, Changes, Prompt, PromptVersion, Revision
+
+
+def revision(value: Revision) -> dict[str, Any]:
+    return {"epoch": value.epoch, "number": value.number}
+
+
+def version(value: PromptVersion) -> dict[str, Any]:
+    return {
+        "name": value.name,
+        "version": value.version,
+        "template": value.template,
+        "variables": list(value.variables),
+        "commit_message": value.commit_message,
+        "tags": dict(value.tags),
+        "aliases": list(value.aliases),
+        "author": value.author,
+        "creation_timestamp": value.creation_timestamp,
+        "uri": value.uri,
+        "digest": value.digest,
+        "response_format": value.response_format,
+        "model_config": value.model_config,
+    }
+
+
+def prompt(value: Prompt) -> dict[str, Any]:
+    return {
+        "name": value.name,
+        "latest_version": value.latest_version,
+        "aliases": dict(value.aliases),
+        "tags": dict(value.tags),
+        "author": value.author,
+        "creation_timestamp": value.creation_timestamp,
+        "last_updated_timestamp": value.last_updated_timestamp,
+        "etag": value.etag,
+    }
+
+
+def changes(value: Changes) -> dict[str, Any]:
+    return {
+        "revision": revision(value.revision),
+        "timestamp": value.timestamp,
+        "actor": value.actor,
+        "reason": value.reason,
+        "request_id": value.request_id,
+        "changes": [_change(one) for one in value.changes],
+    }
+
+
+def _change(value: Change) -> dict[str, Any]:
+    return {
+        "kind": value.kind,
+        "name": value.name,
+        "version": value.version,
+        "alias": value.alias,
+        "previous_version": value.previous_version,
+        "tags": dict(value.tags),
+        "keys": list(value.keys),
+    }
+
+
+def status(value: ServerStatus, target: str, namespace: str) -> dict[str, Any]:
+    return {"target": target, "namespace": namespace, **asdict(value)}

@@ -1,0 +1,87 @@
+"""What a command line names, read: files, stdin, JSON, tags, references. Raises UsageError."""
+
+import json
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Final
+
+from promptwire.cli.failures import UsageError
+from promptwire.domain import limits
+from promptwire.domain.references import Reference, parse_reference
+from promptwire.domain.violations import InvalidValueError
+from promptwire.errors import InvalidArgumentError
+
+STDIN: Final = "-"
+
+
+def template(file: str | None, text: str | None) -> str:
+    """Exactly as it is in the file, on stdin (`-`) or on the command line."""
+    if text is not None:
+        if file is not None:
+            raise UsageError(f"the template is given twice: as {_called(file)} and with --template")
+        return text
+    if file is None:
+        raise UsageError("no template: name a file, or - for stdin, or use --template")
+    return read_text(file)
+
+
+def read_text(file: str) -> str:
+    """A file, or stdin for `-`; not more of it than a prompt may have."""
+    try:
+        if file == STDIN:
+            content = sys.stdin.buffer.read(limits.CONTENT_MAX_BYTES + 1)
+        else:
+            with Path(file).open("rb") as stream:
+                content = stream.read(limits.CONTENT_MAX_BYTES + 1)
+    except OSError as error:
+        raise UsageError(f"{_called(file)} cannot be read: {error.strerror or error}") from error
+    if len(content) > limits.CONTENT_MAX_BYTES:
+        raise UsageError(f"{_called(file)} is over {limits.CONTENT_MAX_BYTES:,} bytes, the most that a prompt may have")
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        wrong = content[error.start]
+        raise UsageError(f"{_called(file)} is not UTF-8: byte 0x{wrong:02x} at offset {error.start}") from error
+
+
+def json_object(given: str | None, option: str, *, file_unless_json: bool = False) -> dict[str, Any] | None:
+    """`{...}` itself or, after `@`, the file that has it. With `file_unless_json` the `@` may be left out."""
+    if given is None:
+        return None
+    source, text = option, given
+    if given.startswith("@") or (file_unless_json and not given.lstrip().startswith("{")):
+        file = given.removeprefix("@")
+        source, text = _called(file), read_text(file)
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{source} is not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise UsageError(f"{source} must be a JSON object, {{...}}")
+    return value
+
+
+def tags(given: Iterable[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for one in given:
+        key, equals, value = one.partition("=")
+        if not equals or not key:
+            raise UsageError(f"a tag is KEY=VALUE, not {one!r}")
+        if key in found:
+            raise UsageError(f"tag {key!r} is given twice")
+        found[key] = value
+    return found
+
+
+def reference(text: str) -> Reference:
+    """Raises InvalidArgumentError, as the service would."""
+    try:
+        return parse_reference(text)
+    except InvalidValueError as error:
+        violation = error.violation
+        raise InvalidArgumentError(str(violation), violations=[(violation.field, violation.description)]) from error
+
+
+def _called(file: str) -> str:
+    return "stdin" if file == STDIN else file

@@ -1,0 +1,134 @@
+"""`promptwire get`, `versions` and `list`."""
+
+import json
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from promptwire.cli import forms, inputs
+from promptwire.cli.cells import Cell, Size, When
+from promptwire.cli.session import Session, command
+
+if TYPE_CHECKING:
+    from promptwire.client import Client
+    from promptwire.values import PromptVersion
+
+
+def get(
+    session: Session,
+    ref: Annotated[
+        str,
+        typer.Argument(help="name@alias, name/3, or name for the newest version.", metavar="REF", show_default=False),
+    ],
+    template_only: Annotated[
+        bool, typer.Option("--template-only", "-t", help="The template and nothing else, byte for byte.")
+    ] = False,
+) -> None:
+    """Show a version: what it says and what is known of it."""
+    with session.client() as client:
+        version = _resolve(client, ref)
+    if session.out.json:
+        session.out.document(forms.version(version))
+    elif template_only:
+        session.out.raw(version.template)
+    else:
+        session.out.pairs(_facts(version))
+        session.out.line("")
+        session.out.block(version.template)
+
+
+def _resolve(client: "Client", ref: str) -> "PromptVersion":
+    """In one call, without the watch that load_prompt begins for the calls that come after."""
+    reference = inputs.reference(ref)
+    if isinstance(reference.selector, int):
+        return client.get_prompt_version(reference.name, reference.selector)
+    return client.get_prompt_version_by_alias(reference.name, reference.selector)
+
+
+def _facts(version: "PromptVersion") -> list[tuple[str, Cell]]:
+    facts: list[tuple[str, Cell]] = [
+        ("name", version.name),
+        ("version", version.version),
+        ("aliases", version.aliases),
+        ("message", version.commit_message),
+        ("author", version.author),
+        ("created", When(version.creation_timestamp)),
+        ("variables", version.variables),
+        ("size", _size(version)),
+        ("uri", version.uri),
+        ("digest", version.digest),
+    ]
+    facts += [(f"tag {key}", value) for key, value in version.tags.items()]
+    if version.response_format is not None:
+        facts.append(("response format", json.dumps(version.response_format, ensure_ascii=False)))
+    if version.model_config is not None:
+        facts.append(("model config", json.dumps(version.model_config, ensure_ascii=False)))
+    return facts
+
+
+def versions(
+    session: Session, name: Annotated[str, typer.Argument(help="Prompt's name.", metavar="NAME", show_default=False)]
+) -> None:
+    """List a prompt's versions, newest first."""
+    with session.client() as client:
+        found = list(client.list_prompt_versions(name))
+    if session.out.json:
+        session.out.document([forms.version(one) for one in found])
+        return
+    session.out.table(
+        ("VERSION", "ALIASES", "AUTHOR", "CREATED", "MESSAGE", "TAGS", "SIZE"),
+        (
+            (
+                one.version,
+                one.aliases,
+                one.author,
+                When(one.creation_timestamp),
+                one.commit_message,
+                one.tags,
+                _size(one),
+            )
+            for one in found
+        ),
+    )
+
+
+def list_(
+    session: Session,
+    prefix: Annotated[
+        str, typer.Argument(help="Only prompts whose name begins so.", metavar="PREFIX", show_default=False)
+    ] = "",
+) -> None:
+    """List prompts, in order of their names."""
+    with session.client() as client:
+        found = list(client.list_prompts(prefix))
+    if session.out.json:
+        session.out.document([forms.prompt(one) for one in found])
+        return
+    if not found and session.out.for_people:
+        session.out.note("no prompts" + (f" whose name begins with {prefix}" if prefix else ""))
+        return
+    session.out.table(
+        ("NAME", "LATEST", "ALIASES", "AUTHOR", "CREATED", "UPDATED", "TAGS"),
+        (
+            (
+                one.name,
+                one.latest_version,
+                [f"{alias}={version}" for alias, version in one.aliases.items()],
+                one.author,
+                When(one.creation_timestamp),
+                When(one.last_updated_timestamp),
+                one.tags,
+            )
+            for one in found
+        ),
+    )
+
+
+def _size(version: "PromptVersion") -> Size:
+    return Size(len(version.template.encode()))
+
+
+def add_to(app: typer.Typer) -> None:
+    command(app, "get")(get)
+    command(app, "versions")(versions)
+    command(app, "list")(list_)

@@ -1,0 +1,79 @@
+"""`promptwire serve`: the only door from the client's package to the service's, opened when it is used."""
+
+from typing import Annotated
+
+import typer
+
+from promptwire.cli.failures import REFUSED
+from promptwire.cli.output import Output
+
+
+def serve(
+    listen: Annotated[
+        str | None,
+        typer.Option(
+            help="Where gRPC listens; port 0 takes a free one. Default: 127.0.0.1:50051.", metavar="HOST:PORT"
+        ),
+    ] = None,
+    store: Annotated[
+        str | None,
+        typer.Option(
+            help="embedded, or the URL of a Redis or Valkey server; one with a password goes into $PROMPTWIRE_STORE. "
+            "Default: embedded.",
+            metavar="URL",
+        ),
+    ] = None,
+    data_dir: Annotated[
+        str | None,
+        typer.Option(
+            help="Directory of the embedded store. Default: $XDG_DATA_HOME/promptwire, or ~/.local/share/promptwire.",
+            metavar="DIR",
+        ),
+    ] = None,
+    durability: Annotated[
+        str | None,
+        typer.Option(help="What an acknowledged write survives: fsync or none. Default: fsync.", metavar="MODE"),
+    ] = None,
+    cache_max_bytes: Annotated[
+        str | None,
+        typer.Option(help="Most that the caches hold, e.g. 1GiB; at least 1MiB. Default: 256MiB.", metavar="BYTES"),
+    ] = None,
+    drain_seconds: Annotated[
+        str | None,
+        typer.Option(help="How long calls under way may take to end at a shutdown. Default: 5.", metavar="SECONDS"),
+    ] = None,
+    log_level: Annotated[
+        str | None, typer.Option(help="debug, info, warning or error. Default: info.", metavar="LEVEL")
+    ] = None,
+    log_format: Annotated[
+        str | None, typer.Option(help="console, for people, or json. Default: console.", metavar="FORMAT")
+    ] = None,
+) -> None:
+    """Run the registry, until Ctrl-C.
+
+    One line on stdout tells the address once it serves. Each option is also an environment variable, as
+    PROMPTWIRE_DATA_DIR is for --data-dir; an option counts more.
+    """
+    # Each value is checked by the service's settings, which know the variables too; None is "not given".
+    given = {
+        "listen": listen,
+        "store": store,
+        "data_dir": data_dir,
+        "durability": durability,
+        "cache_max_bytes": cache_max_bytes,
+        "drain_seconds": drain_seconds,
+        "log_level": log_level,
+        "log_format": log_format,
+    }
+    try:
+        from promptwire_service.server import run
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith(("promptwire.", "promptwire_service.")):
+            raise  # not an extra that is missing but a file of ours
+        Output(json=False).error("promptwire serve needs the server parts: pip install 'promptwire[server]'")
+        raise typer.Exit(REFUSED) from error
+    raise typer.Exit(run(**given))
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command("serve")(serve)

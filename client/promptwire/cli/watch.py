@@ -1,0 +1,87 @@
+"""`promptwire watch`."""
+
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from promptwire.cli import forms
+from promptwire.cli.cells import When, local
+from promptwire.cli.failures import UsageError
+from promptwire.cli.following import follow
+from promptwire.cli.session import Session, command
+
+if TYPE_CHECKING:
+    from promptwire.client import Client
+    from promptwire.values import Change, Changes, Revision
+
+
+def watch(
+    session: Session,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(help="Only these prompts; without any, all.", metavar="NAME", show_default=False),
+    ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            help="Begin after this revision instead of now. With an epoch, only if that is still the store's.",
+            metavar="REVISION|EPOCH:REVISION",
+        ),
+    ] = None,
+) -> None:
+    """Print every change as it happens, until Ctrl-C.
+
+    After an outage it goes on where it was.
+    """
+    try:
+        with session.client() as client:
+            after = None if since is None else _revision(client, since)
+            for one in follow(client, after, names or [], session.out.note, time.sleep):
+                _show(session, one)
+    except KeyboardInterrupt:
+        return  # the way in which a watch ends
+
+
+def _revision(client: "Client", since: str) -> "Revision":
+    from promptwire.values import Revision
+
+    epoch, colon, number = since.rpartition(":")
+    if not (number.isascii() and number.isdecimal()) or (colon and not epoch):
+        raise UsageError(f"--since is a revision's number, or its epoch and number as EPOCH:REVISION, not {since!r}")
+    if not colon:
+        # The feed's own beginning, which is read from the store; server_status tells what the service has seen so far.
+        epoch = next(iter(client.changes(follow=False))).revision.epoch
+    return Revision(epoch, int(number))
+
+
+def _show(session: Session, one: "Changes") -> None:
+    if session.out.json:
+        session.out.json_line(forms.changes(one))
+        return
+    time_ = local(one.timestamp) if session.out.for_people else When(one.timestamp)
+    for change in one.changes:
+        session.out.columns(time_, one.revision.number, one.actor, change.name, _what(change), one.reason)
+
+
+def _what(change: "Change") -> str:
+    return " ".join(_words(change))
+
+
+def _words(change: "Change") -> Iterator[str]:
+    match change.kind:
+        case "version_registered":
+            yield f"version {change.version} registered"
+        case "alias_set":
+            yield f"{change.alias} {change.previous_version or 'none'} -> {change.version}"
+        case "alias_deleted":
+            yield f"{change.alias} {change.previous_version or 'none'} -> none"
+        case "tags_set" | "tags_deleted":
+            yield f"tags of version {change.version}:" if change.version else "tags:"
+            yield ", ".join(f"{key}={value}" for key, value in change.tags.items())
+            yield ", ".join(f"{key} removed" for key in change.keys)
+
+
+def add_to(app: typer.Typer) -> None:
+    command(app, "watch")(watch)

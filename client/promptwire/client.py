@@ -1,0 +1,217 @@
+"""The client for synchronous code."""
+
+import weakref
+from collections.abc import Iterable, Iterator, Mapping
+from types import TracebackType
+from typing import Self
+
+from promptwire._core import checks
+from promptwire._core.core import Core
+from promptwire.handle import Handle
+from promptwire.options import OnStale, Options
+from promptwire.status import ClientStatus, ServerStatus
+from promptwire.values import AliasChange, Changes, Prompt, PromptVersion, Revision
+
+
+class Client:
+    """A prompt registry's client. Safe to share between threads and across forks; make one and keep it.
+
+    It connects when it first needs to. Every method that calls the service may raise InvalidArgumentError,
+    PermissionDeniedError or UnavailableError besides what it names, and never anything of grpc's. A write is retried
+    under one request id, so it happens at most once; the same client's reads include it from then on.
+    """
+
+    __slots__ = ("__weakref__", "_close", "_core", "_live")
+
+    def __init__(
+        self,
+        target: str | None = None,
+        *,
+        namespace: str | None = None,
+        token: str | None = None,
+        actor: str | None = None,
+        timeout_seconds: float = 10.0,
+        lease_seconds: float = 15.0,
+        renew_seconds: float = 5.0,
+        on_stale: OnStale = "serve",
+    ) -> None:
+        """`promptwire.options.Options` says what each of these means."""
+        options = Options.read(
+            target,
+            namespace=namespace,
+            token=token,
+            actor=actor,
+            timeout_seconds=timeout_seconds,
+            lease_seconds=lease_seconds,
+            renew_seconds=renew_seconds,
+            on_stale=on_stale,
+        )
+        self._core = Core(options)
+        self._live = self._core.live
+        # Called once: by close(), when the client is let go of, or at exit.
+        self._close = weakref.finalize(self, self._core.close)
+
+    def load_prompt(self, name_or_uri: str, version: int | None = None) -> PromptVersion:
+        """The version that a reference means now.
+
+        A reference is `prompts:/name@alias`, `prompts:/name/3`, `prompts:/name` (the newest), or the same without
+        `prompts:/`. With `version`, it is a name alone.
+
+        The first load of a reference asks the service and follows the prompt from then on; later ones are a dictionary
+        lookup. What was not confirmed within the lease is `.stale`, or raises StaleError if the client was told so.
+
+        Raises PromptNotFoundError, VersionNotFoundError, AliasNotFoundError.
+        """
+        if version is not None:
+            name_or_uri = checks.with_version(name_or_uri, version)
+        try:
+            return self._live.entries[name_or_uri]
+        except (KeyError, TypeError):  # TypeError: unhashable, which the slow way refuses by name
+            return self._core.load(name_or_uri)
+
+    def load_prompts(self, references: Iterable[str]) -> list[PromptVersion]:
+        """What many references mean, in their order; those that have to be asked for take one round trip together.
+
+        Raises what load_prompt would for the first reference that means nothing.
+        """
+        return self._core.load_all(checks.texts(references, "references"))
+
+    def handle(self, reference: str) -> Handle:
+        """A handle whose `current` is kept at what the reference means. Raises what load_prompt does."""
+        handle = Handle(self, checks.key(reference), self.load_prompt(reference))
+        self._core.keep_up(handle)
+        return handle
+
+    def register_prompt(
+        self,
+        name: str,
+        template: str,
+        commit_message: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        response_format: Mapping[str, object] | None = None,
+        model_config: Mapping[str, object] | None = None,
+    ) -> PromptVersion:
+        """Adds a version to a prompt, making the prompt if it is new. Identical content still makes a new version.
+
+        `response_format` is a JSON Schema; it and `model_config` are stored as compact JSON with sorted keys.
+        """
+        operation = self._core.operations.register_prompt(
+            name, template, commit_message, tags, response_format, model_config
+        )
+        return self._core.call(operation)
+
+    def set_prompt_alias(
+        self, name: str, alias: str, version: int, *, expected_version: int | None = None, reason: str = ""
+    ) -> AliasChange:
+        """Points an alias at a version, making the alias if it is new; every connected agent follows in milliseconds.
+
+        With `expected_version`, only if the alias points there now (0: only if there is none), else ConflictError.
+        Raises PromptNotFoundError, VersionNotFoundError.
+        """
+        return self._core.call(self._core.operations.set_alias(name, alias, version, expected_version, reason))
+
+    def delete_prompt_alias(
+        self,
+        name: str,
+        alias: str,
+        *,
+        expected_version: int | None = None,
+        allow_missing: bool = False,
+        reason: str = "",
+    ) -> AliasChange:
+        """Removes an alias; with `expected_version`, only if it points there now, else ConflictError.
+
+        Raises PromptNotFoundError, and AliasNotFoundError unless `allow_missing`.
+        """
+        operation = self._core.operations.delete_alias(name, alias, expected_version, allow_missing, reason)
+        return self._core.call(operation)
+
+    set_registered_prompt_alias = set_prompt_alias
+    delete_registered_prompt_alias = delete_prompt_alias
+
+    def get_prompt(self, name: str) -> Prompt:
+        """A prompt's newest version number, aliases and tags. Raises PromptNotFoundError."""
+        return self._core.call(self._core.operations.get_prompt(name))
+
+    def get_prompt_version(self, name: str, version: int) -> PromptVersion:
+        """One version, asked of the service. Raises VersionNotFoundError, PromptNotFoundError."""
+        return self._core.call(self._core.operations.get_version(name, version))
+
+    def get_prompt_version_by_alias(self, name: str, alias: str) -> PromptVersion:
+        """The version that an alias points at, asked of the service. Raises AliasNotFoundError, PromptNotFoundError."""
+        reference = f"prompts:/{checks.text(name, 'name')}@{checks.text(alias, 'alias')}"
+        return self._core.call(self._core.operations.resolve(reference))
+
+    def list_prompts(self, prefix: str = "") -> Iterator[Prompt]:
+        """Prompts whose name starts with the prefix, in byte order of their names; pages are fetched as needed."""
+        return self._core.pages(self._core.operations.list_prompts(prefix))
+
+    def list_prompt_versions(self, name: str) -> Iterator[PromptVersion]:
+        """A prompt's versions, newest first; pages are fetched as needed. Raises PromptNotFoundError when iterated."""
+        return self._core.pages(self._core.operations.list_versions(name))
+
+    def set_prompt_tag(self, name: str, key: str, value: str) -> Revision:
+        """Sets one tag of the prompt itself. Raises PromptNotFoundError."""
+        return self.set_prompt_tags(name, {key: value})
+
+    def set_prompt_tags(self, name: str, tags: Mapping[str, str]) -> Revision:
+        """Sets tags of the prompt itself; others stay. Raises PromptNotFoundError."""
+        return self._core.call(self._core.operations.set_tags(name, tags))
+
+    def delete_prompt_tag(self, name: str, key: str) -> Revision:
+        """Removes one tag of the prompt itself; an absent one is no error. Raises PromptNotFoundError."""
+        return self.delete_prompt_tags(name, [key])
+
+    def delete_prompt_tags(self, name: str, keys: Iterable[str]) -> Revision:
+        """Removes tags of the prompt itself; absent ones are no error. Raises PromptNotFoundError."""
+        return self._core.call(self._core.operations.delete_tags(name, keys))
+
+    def set_prompt_version_tag(self, name: str, version: int, key: str, value: str) -> Revision:
+        """Sets one tag of one version. Raises VersionNotFoundError, PromptNotFoundError."""
+        return self.set_prompt_version_tags(name, version, {key: value})
+
+    def set_prompt_version_tags(self, name: str, version: int, tags: Mapping[str, str]) -> Revision:
+        """Sets tags of one version; others stay. Raises VersionNotFoundError, PromptNotFoundError."""
+        return self._core.call(self._core.operations.set_tags(name, tags, checks.number(version, "version")))
+
+    def delete_prompt_version_tag(self, name: str, version: int, key: str) -> Revision:
+        """Removes one tag of one version; an absent one is no error. Raises VersionNotFoundError."""
+        return self.delete_prompt_version_tags(name, version, [key])
+
+    def delete_prompt_version_tags(self, name: str, version: int, keys: Iterable[str]) -> Revision:
+        """Removes tags of one version; absent ones are no error. Raises VersionNotFoundError, PromptNotFoundError."""
+        return self._core.call(self._core.operations.delete_tags(name, keys, checks.number(version, "version")))
+
+    def changes(
+        self, after: Revision | None = None, names: Iterable[str] = (), follow: bool = True
+    ) -> Iterator[Changes]:
+        """Every write after a revision (None: from now on), complete and in order; of these prompts, or of all.
+
+        Waits for more, unless `follow` is false. The first one only tells where the feed starts. A PromptwireError with
+        reason `COMPACTED` or `EPOCH_CHANGED` means that the feed cannot go on from `after`.
+        """
+        return self._core.changes(after, names, follow)
+
+    def status(self) -> ClientStatus:
+        """How this client's copy of its prompts is; calls nobody."""
+        return self._core.status()
+
+    def server_status(self) -> ServerStatus:
+        """How the service, its store, its caches and its watchers are."""
+        return self._core.call(self._core.operations.status())
+
+    def close(self) -> None:
+        """Ends the watch and the connection; whatever is called afterwards raises PromptwireError. Idempotent."""
+        self._close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        options = self._core.options
+        return f"<Client {options.target} namespace={options.namespace!r}>"

@@ -1,0 +1,159 @@
+"""MLflow's spelling: functions on one client of this process, made when it is first needed and closed at exit.
+
+    prompt = promptwire.genai.load_prompt("prompts:/greeting@production")
+
+PROMPTWIRE_TARGET, _NAMESPACE and _TOKEN say whose client that is, or `configure` does.
+"""
+
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+
+from promptwire.client import Client
+from promptwire.options import OnStale
+from promptwire.values import AliasChange, Prompt, PromptVersion, Revision
+
+__all__ = [
+    "configure",
+    "delete_prompt_alias",
+    "delete_prompt_tag",
+    "delete_prompt_version_tag",
+    "get_client",
+    "get_prompt",
+    "get_prompt_version",
+    "list_prompt_versions",
+    "list_prompts",
+    "load_prompt",
+    "load_prompts",
+    "register_prompt",
+    "set_prompt_alias",
+    "set_prompt_tag",
+    "set_prompt_version_tag",
+]
+
+_lock = threading.Lock()
+_client: Client | None = None
+
+
+def configure(
+    target: str | None = None,
+    *,
+    namespace: str | None = None,
+    token: str | None = None,
+    actor: str | None = None,
+    timeout_seconds: float = 10.0,
+    lease_seconds: float = 15.0,
+    renew_seconds: float = 5.0,
+    on_stale: OnStale = "serve",
+) -> None:
+    """Replaces the process's client by one with these options, see `promptwire.Client`, and closes the one before."""
+    global _client
+    client = Client(
+        target,
+        namespace=namespace,
+        token=token,
+        actor=actor,
+        timeout_seconds=timeout_seconds,
+        lease_seconds=lease_seconds,
+        renew_seconds=renew_seconds,
+        on_stale=on_stale,
+    )
+    with _lock:
+        before, _client = _client, client
+    if before is not None:
+        before.close()
+
+
+def get_client() -> Client:
+    """The process's client."""
+    return _client or _make()
+
+
+def _make() -> Client:
+    global _client  # noqa: PLW0603 - one client of the process is what this module is for
+    with _lock:
+        if _client is None:
+            _client = Client()
+        return _client
+
+
+def load_prompt(name_or_uri: str, version: int | None = None) -> PromptVersion:
+    """See Client.load_prompt."""
+    return (_client or _make()).load_prompt(name_or_uri, version)
+
+
+def load_prompts(references: Iterable[str]) -> list[PromptVersion]:
+    """See Client.load_prompts."""
+    return get_client().load_prompts(references)
+
+
+def register_prompt(
+    name: str,
+    template: str,
+    commit_message: str | None = None,
+    tags: Mapping[str, str] | None = None,
+    response_format: Mapping[str, object] | None = None,
+    model_config: Mapping[str, object] | None = None,
+) -> PromptVersion:
+    """See Client.register_prompt."""
+    return get_client().register_prompt(name, template, commit_message, tags, response_format, model_config)
+
+
+def set_prompt_alias(
+    name: str, alias: str, version: int, *, expected_version: int | None = None, reason: str = ""
+) -> AliasChange:
+    """See Client.set_prompt_alias."""
+    return get_client().set_prompt_alias(name, alias, version, expected_version=expected_version, reason=reason)
+
+
+def delete_prompt_alias(
+    name: str,
+    alias: str,
+    *,
+    expected_version: int | None = None,
+    allow_missing: bool = False,
+    reason: str = "",
+) -> AliasChange:
+    """See Client.delete_prompt_alias."""
+    return get_client().delete_prompt_alias(
+        name, alias, expected_version=expected_version, allow_missing=allow_missing, reason=reason
+    )
+
+
+def get_prompt(name: str) -> Prompt:
+    """See Client.get_prompt."""
+    return get_client().get_prompt(name)
+
+
+def get_prompt_version(name: str, version: int) -> PromptVersion:
+    """See Client.get_prompt_version."""
+    return get_client().get_prompt_version(name, version)
+
+
+def list_prompts(prefix: str = "") -> Iterator[Prompt]:
+    """See Client.list_prompts."""
+    return get_client().list_prompts(prefix)
+
+
+def list_prompt_versions(name: str) -> Iterator[PromptVersion]:
+    """See Client.list_prompt_versions."""
+    return get_client().list_prompt_versions(name)
+
+
+def set_prompt_tag(name: str, key: str, value: str) -> Revision:
+    """See Client.set_prompt_tag."""
+    return get_client().set_prompt_tag(name, key, value)
+
+
+def delete_prompt_tag(name: str, key: str) -> Revision:
+    """See Client.delete_prompt_tag."""
+    return get_client().delete_prompt_tag(name, key)
+
+
+def set_prompt_version_tag(name: str, version: int, key: str, value: str) -> Revision:
+    """See Client.set_prompt_version_tag."""
+    return get_client().set_prompt_version_tag(name, version, key, value)
+
+
+def delete_prompt_version_tag(name: str, version: int, key: str) -> Revision:
+    """See Client.delete_prompt_version_tag."""
+    return get_client().delete_prompt_version_tag(name, version, key)

@@ -1,0 +1,177 @@
+"""What the client returns: frozen values, made of what the service sent."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
+
+from promptwire.domain.references import SCHEME
+from promptwire.domain.template import MissingVariablesError, TextTemplate
+from promptwire.errors import RenderError
+
+if TYPE_CHECKING:
+    from promptwire._core.lease import Lease
+
+_Value = TypeVar("_Value")
+
+
+class ReadOnlyDict(dict[str, _Value]):
+    """A dict that refuses changes. Unlike a mappingproxy it prints, pickles and goes through json.dumps as usual."""
+
+    __slots__ = ()
+
+    def _refuse(self, *_: object, **__: object) -> NoReturn:
+        raise TypeError("this is a read-only view of what the registry holds; copy it with dict(...) to change it")
+
+    __setitem__ = __delitem__ = clear = pop = popitem = setdefault = update = __ior__ = _refuse
+
+    def __reduce__(self) -> tuple[type, tuple[dict[str, _Value]]]:
+        return type(self), (dict(self),)
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """A point in a namespace's history. Comparable by number within one epoch, not across epochs."""
+
+    epoch: str
+    """Identity of the history; opaque."""
+    number: int
+    """Count of writes so far in this namespace."""
+
+    def is_behind(self, other: "Revision") -> bool:
+        """Whether it is surely older: across epochs nothing is sure."""
+        return self.epoch == other.epoch and self.number < other.number
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class PromptVersion:
+    """One version of a prompt. Its content never changes; tags and aliases are as they were when it was handed out."""
+
+    name: str
+    version: int
+    template: str
+    """Text with `{{variable}}` placeholders."""
+    variables: tuple[str, ...] = ()
+    """Names of the template's variables, in order of first use."""
+    commit_message: str = ""
+    tags: Mapping[str, str] = field(default_factory=ReadOnlyDict[str], hash=False)
+    aliases: tuple[str, ...] = ()
+    """Aliases that point at this version, sorted, without `latest`."""
+    author: str = ""
+    creation_timestamp: int = 0
+    """Milliseconds since 1970, by the store's clock."""
+    digest: str = ""
+    """`sha256:<hex>` over template, response_format_json and model_config_json; checked when it was received."""
+    response_format_json: str = ""
+    """JSON Schema of the expected answer, byte for byte; empty when there is none."""
+    model_config_json: str = ""
+    """Model settings as a JSON object, byte for byte; empty when there are none."""
+    # The two slots that move: the core exchanges the lease, `format` fills in the parsed template.
+    _lease: "Lease | None" = field(default=None, compare=False)
+    _parsed: TextTemplate | None = field(default=None, init=False, compare=False)
+
+    def __repr__(self) -> str:
+        aliases = "".join(f" @{alias}" for alias in self.aliases)
+        return f"<PromptVersion {self.uri}{aliases}{' stale' if self.stale else ''}>"
+
+    @property
+    def uri(self) -> str:
+        """`prompts:/<name>/<version>`."""
+        return f"{SCHEME}{self.name}/{self.version}"
+
+    @property
+    def response_format(self) -> dict[str, Any] | None:
+        """JSON Schema of the expected answer, a new dict each time; None when there is none."""
+        return json.loads(self.response_format_json) if self.response_format_json else None
+
+    @property
+    def model_config(self) -> dict[str, Any] | None:
+        """Model settings, a new dict each time; None when there are none."""
+        return json.loads(self.model_config_json) if self.model_config_json else None
+
+    @property
+    def age(self) -> float:
+        """Seconds since this was last known right, at most. Stays small while the watch keeps it so."""
+        return self._lease.age if self._lease else 0.0
+
+    @property
+    def stale(self) -> bool:
+        """Whether its age is past the client's lease: nobody vouches for it any more."""
+        return self._lease.stale if self._lease else False
+
+    def format(self, /, **variables: object) -> str:
+        """The template with its variables filled in, others than str through str(). Extra variables are ignored.
+
+        Raises RenderError, which names every variable that is missing.
+        """
+        parsed = self._parsed
+        if parsed is None:
+            parsed = TextTemplate(self.template)
+            object.__setattr__(self, "_parsed", parsed)  # two threads may both parse it; either result does
+        try:
+            return parsed.render(variables)
+        except MissingVariablesError as error:
+            message = f"{self.uri} needs a value for {', '.join(map(repr, error.names))}"
+            raise RenderError(message, error.names) from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prompt:
+    """A prompt without its versions' content."""
+
+    name: str
+    latest_version: int
+    """Number of the newest version: what `@latest` means."""
+    aliases: Mapping[str, int] = field(default_factory=ReadOnlyDict[int], hash=False)
+    """Alias to version number, without `latest`."""
+    tags: Mapping[str, str] = field(default_factory=ReadOnlyDict[str], hash=False)
+    author: str = ""
+    creation_timestamp: int = 0
+    """Milliseconds since 1970, by the store's clock."""
+    last_updated_timestamp: int = 0
+    """Milliseconds since 1970 of the last change to its versions, aliases or tags."""
+    etag: int = 0
+    """Revision number of that change."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AliasChange:
+    """What a write did to an alias."""
+
+    previous_version: int | None
+    """What it pointed at before; None when there was no such alias."""
+    revision: Revision
+
+
+ChangeKind = Literal["version_registered", "alias_set", "alias_deleted", "tags_set", "tags_deleted"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One change of one prompt; what does not belong to its kind is None or empty."""
+
+    kind: ChangeKind
+    name: str
+    version: int | None = None
+    """The version registered or pointed at, or whose tags changed; None for the prompt's own tags."""
+    alias: str | None = None
+    previous_version: int | None = None
+    """What the alias pointed at before; None when it is new."""
+    tags: Mapping[str, str] = field(default_factory=ReadOnlyDict[str], hash=False)
+    """The tags that were set."""
+    keys: tuple[str, ...] = ()
+    """The tags that were removed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changes:
+    """One write, whole."""
+
+    revision: Revision
+    timestamp: int
+    """Milliseconds since 1970, by the store's clock."""
+    actor: str
+    reason: str
+    request_id: str
+    changes: tuple[Change, ...]
+    """In order; empty when this only tells where the feed starts."""

@@ -1,0 +1,104 @@
+"""The service's settings: flags, then PROMPTWIRE_ variables of the environment, then defaults."""
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import AfterValidator, ByteSize, Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from promptwire.domain.violations import shape
+from promptwire_service.storage.durability import Durability
+
+_ADDRESS = re.compile(r"(?P<host>\[[0-9A-Fa-f:.%a-z]+\]|[^\s:/\[\]]+):(?P<port>[0-9]{1,5})\Z")
+_PREFIX = "PROMPTWIRE_"
+
+
+class SettingsError(Exception):
+    """A setting is wrong. The message is one line that names it; it never shows a store's URL."""
+
+    exit_code: ClassVar[int] = 2
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """Host, without the brackets of an IPv6 one, and port. Raises ValueError."""
+    match = _ADDRESS.match(address)
+    if match is None or int(match["port"]) > 65_535:
+        raise ValueError(f"must be host:port, e.g. 127.0.0.1:50051, 0.0.0.0:50051 or [::1]:50051; got {shape(address)}")
+    return match["host"].strip("[]"), int(match["port"])
+
+
+def _check_address(address: str) -> str:
+    split_address(address)
+    return address
+
+
+def _default_data_dir() -> Path:
+    """As the XDG Base Directory Specification has it: a relative XDG_DATA_HOME is to be ignored."""
+    base = Path(os.environ.get("XDG_DATA_HOME", ""))
+    return (base if base.is_absolute() else Path.home() / ".local" / "share") / "promptwire"
+
+
+class Settings(BaseSettings):
+    """What `promptwire serve` runs with. Each field is also the variable PROMPTWIRE_<FIELD>."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=_PREFIX, env_ignore_empty=True, frozen=True, extra="forbid", hide_input_in_errors=True
+    )
+
+    listen: Annotated[str, AfterValidator(_check_address)] = Field(
+        "127.0.0.1:50051",
+        description="Where gRPC listens, as host:port; port 0 takes a free one. Default 127.0.0.1:50051.",
+    )
+    store: str = Field(
+        "embedded",
+        repr=False,
+        description="Where the data is: embedded, or the URL of a Redis or Valkey server. Default embedded.",
+    )
+    data_dir: Path = Field(
+        default_factory=_default_data_dir,
+        description="Directory of the embedded store. Default $XDG_DATA_HOME/promptwire, or ~/.local/share/promptwire.",
+    )
+    durability: Durability | None = Field(
+        None,
+        description="What an acknowledged write survives: fsync or none. Default fsync.",
+    )
+    drain_seconds: float = Field(
+        5.0,
+        ge=0,
+        le=3_600,
+        allow_inf_nan=False,
+        description="How long calls under way may take to end at a shutdown, in seconds, 0-3600. Default 5.",
+    )
+    cache_max_bytes: ByteSize = Field(
+        ByteSize(256 << 20),
+        ge=1 << 20,
+        description="Most that the caches hold, in bytes, or with a unit as in 1GiB; at least 1 MiB. Default 256 MiB.",
+    )
+    log_format: Literal["console", "json"] = Field(
+        "console",
+        description="console (for people; key=value where stderr is no terminal) or json. Default console.",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least severe level that is logged. Default info."
+    )
+
+
+def load(**given: Any) -> Settings:
+    """Settings with what was given on the command line, where None is "not given". Raises SettingsError."""
+    given = {name: value for name, value in given.items() if value is not None}
+    try:
+        settings = Settings(**given)
+    except ValidationError as error:
+        raise SettingsError("; ".join(_line(found, given) for found in error.errors())) from None
+    except RuntimeError as error:
+        raise SettingsError(f"{_PREFIX}DATA_DIR: must be set, since there is no home directory: {error}") from None
+    return settings.model_copy(update={"data_dir": settings.data_dir.expanduser()})
+
+
+def _line(error: Any, given: dict[str, Any]) -> str:
+    name = str(error["loc"][0]) if error["loc"] else "settings"
+    problem = error["msg"].removeprefix("Value error, ")
+    where = f"--{name.replace('_', '-')}" if name in given else f"{_PREFIX}{name.upper()}"
+    return f"{where}: {problem[0].lower()}{problem[1:]}"

@@ -1,0 +1,51 @@
+"""grpc.health.v1 for load balancers and probes: the whole server (""), and each service by name."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Collection
+from typing import Final
+
+import grpc
+from grpc_health.v1 import health_pb2 as pb
+from grpc_health.v1 import health_pb2_grpc as pb_grpc
+
+from promptwire_service.rpc.binding import Context
+
+NAME: Final = pb.DESCRIPTOR.services_by_name["Health"].full_name
+
+
+class HealthService(pb_grpc.HealthServicer):
+    """All services are well or none is: they share one store.
+
+    Not grpc_health's own servicer, whose watchers stay until they are thrown out: each would hold up every drain for
+    the whole of its grace. Here a watch ends once it has told that the server no longer serves.
+    """
+
+    def __init__(self, services: Collection[str]) -> None:
+        self._services = frozenset(services) | {""}
+        self._draining = asyncio.Event()
+
+    def add_to(self, server: grpc.aio.Server) -> None:
+        pb_grpc.add_HealthServicer_to_server(self, server)
+
+    def drain(self) -> None:
+        """NOT_SERVING, from now on and for good."""
+        self._draining.set()
+
+    async def Check(self, request: pb.HealthCheckRequest, context: Context) -> pb.HealthCheckResponse:
+        if request.service not in self._services:
+            # A bare NOT_FOUND, as health.proto has it, and not an error of ours.
+            await context.abort(grpc.StatusCode.NOT_FOUND)
+        return self._answer(request.service)
+
+    async def Watch(self, request: pb.HealthCheckRequest, _: Context) -> AsyncGenerator[pb.HealthCheckResponse, None]:
+        yield self._answer(request.service)
+        if not self._draining.is_set():
+            await self._draining.wait()
+            yield self._answer(request.service)
+
+    def _answer(self, service: str) -> pb.HealthCheckResponse:
+        if service not in self._services:
+            return pb.HealthCheckResponse(status=pb.HealthCheckResponse.SERVICE_UNKNOWN)
+        if self._draining.is_set():
+            return pb.HealthCheckResponse(status=pb.HealthCheckResponse.NOT_SERVING)
+        return pb.HealthCheckResponse(status=pb.HealthCheckResponse.SERVING)
