@@ -74,7 +74,7 @@ class Connection:
 
     def unary(
         self,
-        method: Callable[[Stubs], grpc.UnaryUnaryMultiCallable[Request, Response]],
+        method: Callable[[Stubs], "grpc.UnaryUnaryMultiCallable[Request, Response]"],
         request: Request,
         timeout_seconds: float,
     ) -> tuple[Response, float]:

@@ -32,7 +32,7 @@ Page = tuple[list[Item], str]
 class Operation(Generic[Request, Response, Result]):
     """One call."""
 
-    method: Callable[[Stubs], grpc.UnaryUnaryMultiCallable[Request, Response]]
+    method: Callable[[Stubs], "grpc.UnaryUnaryMultiCallable[Request, Response]"]
     request: Request
     decode: Callable[[Response, Lease], Result]
     """Gets a lease that began when the answer was known right."""

@@ -57,8 +57,8 @@ def follow(
         pause(backoff.next())
 
 
-def _restart(error: PromptwireError, at: Revision) -> tuple[Revision, str] | None:
-    """Where to go on, and what a reader has to know about it; None when there is no way on.
+def _restart(error: PromptwireError, at: Revision) -> tuple[Revision | None, str] | None:
+    """Where to go on (None: from now), and what a reader has to know about it; None when there is no way on.
 
     A restarted store has another epoch, though with an append-only file it has lost nothing. So the feed goes on at the
     same number. If the store has fewer revisions than that, it says EPOCH_CHANGED again: its history is another one.
@@ -68,7 +68,7 @@ def _restart(error: PromptwireError, at: Revision) -> tuple[Revision, str] | Non
         why = f"the store was restarted or restored (epoch {epoch}); going on after revision {at.number}"
         return Revision(epoch, at.number), f"{why}, if it is still the same history"
     if error.reason == "EPOCH_CHANGED":
-        return Revision(at.epoch, 0), f"the store's history is shorter than revision {at.number}: from its beginning"
+        return None, f"the store's history is another one, without a revision {at.number}; going on from now"
     if error.reason == "COMPACTED" and floor.isdecimal() and int(floor) > at.number:
         return Revision(
             at.epoch, int(floor)

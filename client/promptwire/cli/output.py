@@ -5,7 +5,7 @@ stderr has everything else, so that a script can read stdout whole.
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, TextIO
 
 from promptwire.cli import cells
@@ -23,9 +23,8 @@ def now_ms() -> int:
 class Output:
     """Writes for one command."""
 
-    def __init__(self, json: bool, clock_ms: Callable[[], int] = now_ms) -> None:
+    def __init__(self, json: bool) -> None:
         self.json = json
-        self._clock_ms = clock_ms
 
     @property
     def for_people(self) -> bool:
@@ -59,7 +58,7 @@ class Output:
     def columns(self, *columns: Cell) -> None:
         """One row that is told at once, without waiting for those that follow."""
         if self.for_people:
-            now = self._clock_ms()
+            now = now_ms()
             self._write("  ".join(cells.for_people(cell, now) for cell in columns).rstrip() + "\n")
         else:
             self._write_row(columns)
@@ -77,7 +76,7 @@ class Output:
         table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
         for header in headers:
             table.add_column(header, overflow="fold")
-        now = self._clock_ms()
+        now = now_ms()
         for row in rows:
             # Text, never str: a str would be read as rich's markup.
             table.add_row(*(Text(cells.for_people(cell, now)) for cell in row))
@@ -95,7 +94,7 @@ class Output:
         table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
         table.add_column(no_wrap=True, style="bold")
         table.add_column(overflow="fold")
-        now = self._clock_ms()
+        now = now_ms()
         for name, cell in rows:
             table.add_row(name, Text(cells.for_people(cell, now)))
         _console(sys.stdout).print(table)

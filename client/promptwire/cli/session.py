@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Concatenate, ParamSpec, get_args
 
 import typer
@@ -49,9 +50,9 @@ class Session:
         self.given = given
         self.out = Output(given.json)
 
-    def client(self) -> "Client":
-        """To be used in a `with`."""
-        return connect(self.given)
+    def client(self, timeout: float | None = None) -> "Client":
+        """To be used in a `with`. `timeout`, in seconds, is for when none was given."""
+        return connect(self.given.over(Globals(timeout=timeout)))
 
 
 def connect(given: Globals) -> "Client":
@@ -61,9 +62,9 @@ def connect(given: Globals) -> "Client":
         os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from promptwire.client import Client
 
-    optional = {} if given.timeout is None else {"timeout_seconds": given.timeout}
+    connect = partial(Client, given.target, namespace=given.namespace, token=given.token, actor=given.actor)
     try:
-        return Client(given.target, namespace=given.namespace, token=given.token, actor=given.actor, **optional)
+        return connect() if given.timeout is None else connect(timeout_seconds=given.timeout)
     except InvalidArgumentError as error:
         raise UsageError(str(error)) from error
 

@@ -1,7 +1,6 @@
 """`promptwire watch`."""
 
 import time
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,6 +14,9 @@ from promptwire.cli.session import Session, command
 if TYPE_CHECKING:
     from promptwire.client import Client
     from promptwire.values import Change, Changes, Revision
+
+_SILENT_SECONDS = 1.0
+"""An outage that is over sooner is not told of: the client bridges it, and nothing is missed."""
 
 
 def watch(
@@ -36,7 +38,7 @@ def watch(
     After an outage it goes on where it was.
     """
     try:
-        with session.client() as client:
+        with session.client(_SILENT_SECONDS) as client:
             after = None if since is None else _revision(client, since)
             for one in follow(client, after, names or [], session.out.note, time.sleep):
                 _show(session, one)
@@ -66,21 +68,22 @@ def _show(session: Session, one: "Changes") -> None:
 
 
 def _what(change: "Change") -> str:
-    return " ".join(_words(change))
-
-
-def _words(change: "Change") -> Iterator[str]:
     match change.kind:
         case "version_registered":
-            yield f"version {change.version} registered"
+            return f"version {change.version} registered"
         case "alias_set":
-            yield f"{change.alias} {change.previous_version or 'none'} -> {change.version}"
+            return f"{change.alias} {change.previous_version or 'none'} -> {change.version}"
         case "alias_deleted":
-            yield f"{change.alias} {change.previous_version or 'none'} -> none"
-        case "tags_set" | "tags_deleted":
-            yield f"tags of version {change.version}:" if change.version else "tags:"
-            yield ", ".join(f"{key}={value}" for key, value in change.tags.items())
-            yield ", ".join(f"{key} removed" for key in change.keys)
+            return f"{change.alias} {change.previous_version or 'none'} -> none"
+        case "tags_set":
+            return _of_tags(change, [f"{key}={value}" for key, value in change.tags.items()])
+        case "tags_deleted":
+            return _of_tags(change, [f"{key} removed" for key in change.keys])
+
+
+def _of_tags(change: "Change", said: list[str]) -> str:
+    subject = f"tags of version {change.version}" if change.version else "tags"
+    return f"{subject}: {', '.join(said)}"
 
 
 def add_to(app: typer.Typer) -> None:

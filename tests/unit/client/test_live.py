@@ -1,0 +1,344 @@
+"""The live table: what may stand in `entries`, by what was seen, written and pushed."""
+
+import threading
+from collections.abc import Mapping
+
+import pytest
+from promptwire._core.flight import Flight
+from promptwire._core.followed import PushedState, Record
+from promptwire._core.lease import Lease
+from promptwire._core.live import LiveTable
+from promptwire._core import checks, decoding
+from promptwire.handle import Handle
+from promptwire.values import PromptVersion, Revision
+from tests.unit.client.fakes import FakeClock, version_message
+
+LEASE = 15.0
+
+
+def at(number: int, epoch: str = "one") -> Revision:
+    return Revision(epoch, number)
+
+
+class Bench:
+    """A table with a clock, and the few words that its tests need."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.table = LiveTable(LEASE, self.clock)
+
+    @property
+    def shown(self) -> dict[str, int]:
+        return {key: value.version for key, value in self.table.entries.items()}
+
+    def version(self, name: str, number: int, aliases: tuple[str, ...] = (), **tags: str) -> PromptVersion:
+        lease = Lease(self.clock, LEASE, self.clock())
+        return decoding.prompt_version(version_message(name, number, tags=tags, aliases=aliases), lease)
+
+    def board(self, key: str) -> Flight:
+        flight, mine = self.table.board(key, checks.reference(key))
+        assert mine
+        return flight
+
+    def resolved(self, key: str, number: int, revision: Revision, aliases: tuple[str, ...] = ()) -> PromptVersion | None:
+        flight = self.board(key)
+        return self.table.land(key, flight, self.version(flight.reference.name, number, aliases), revision)
+
+    def state(self, name: str, aliases: Mapping[str, int], *bodies: int, latest: int = 9, etag: int = 0) -> PushedState:
+        versions = {number: decoding.prompt_version(version_message(name, number)) for number in bodies}
+        return PushedState(name, Record(latest, aliases, etag), versions)
+
+    def follow(self, **production: int) -> None:
+        """Prompts whose `production` is followed, pushed at revision 10 and confirmed now."""
+        for name, number in production.items():
+            self.resolved(f"{name}@production", number, at(10), ("production",))
+        self.table.greet(100)
+        states = [self.state(name, {"production": number}, number) for name, number in production.items()]
+        self.table.apply(states, at(10))
+        self.table.bookmark(at(10), self.clock())
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+def test_what_was_resolved_is_shown_at_once_and_goes_when_its_lease_ends(bench: Bench) -> None:
+    bench.resolved("a@production", 1, at(1))
+    assert bench.shown == {"a@production": 1}
+    bench.clock.pass_(LEASE - 0.1)
+    assert bench.table.expire() == pytest.approx(bench.clock() + 0.1)
+    assert bench.shown == {"a@production": 1}
+    bench.clock.pass_(0.1)
+    bench.table.expire()
+    assert bench.shown == {}
+    known = bench.table.find("a@production")
+    assert known is not None
+    assert known.stale
+    assert known.age == pytest.approx(LEASE)
+
+
+def test_a_push_moves_an_entry_and_the_versions_aliases(bench: Bench) -> None:
+    bench.follow(a=1)
+    assert bench.table.entries["a@production"].aliases == ("production",)
+    bench.table.apply([bench.state("a", {"production": 2, "beta": 2}, 2)], at(11))
+    assert bench.table.entries["a@production"].version == 2
+    assert bench.table.entries["a@production"].aliases == ("beta", "production")
+
+
+def test_what_did_not_change_visibly_stays_the_same_object(bench: Bench) -> None:
+    bench.follow(a=1)
+    before = bench.table.entries["a@production"]
+    bench.table.apply([bench.state("a", {"production": 1, "other": 2}, 1)], at(11))
+    assert bench.table.entries["a@production"] is before
+
+
+def test_spellings_of_one_reference_share_an_item_and_ask_once(bench: Bench) -> None:
+    bench.follow(a=1)
+    flight, mine = bench.table.board("prompts:/a@production", checks.reference("prompts:/a@production"))
+    assert not mine
+    assert flight.future.result(0) is bench.table.entries["a@production"]
+    bench.table.apply([bench.state("a", {"production": 2}, 2)], at(11))
+    assert bench.shown == {"a@production": 2, "prompts:/a@production": 2}
+
+
+def test_an_alias_that_is_deleted_or_leads_to_a_body_that_was_not_told_is_taken_away(bench: Bench) -> None:
+    bench.follow(a=1, b=1)
+    bench.table.apply([bench.state("a", {}), bench.state("b", {"production": 7})], at(11))
+    assert bench.shown == {}
+    assert bench.table.find("a@production") is None
+    bench.table.apply([bench.state("a", {"production": 1}, 1)], at(12))
+    assert bench.shown == {"a@production": 1}
+
+
+def test_a_prompt_that_is_gone_is_taken_away(bench: Bench) -> None:
+    bench.follow(a=1)
+    bench.table.apply([PushedState("a", None, {})], at(11))
+    assert bench.shown == {}
+
+
+def test_a_push_older_than_what_was_resolved_waits_until_the_stream_has_come_that_far(bench: Bench) -> None:
+    bench.follow(z=1)
+    bench.resolved("a@production", 2, at(20))
+    bench.table.apply([bench.state("a", {"production": 1}, 1)], at(19))
+    assert bench.shown["a@production"] == 2
+    bench.table.bookmark(at(19), bench.clock() - 1)
+    assert bench.shown["a@production"] == 2
+    bench.table.apply([bench.state("a", {"production": 3}, 3)], at(21))
+    assert bench.shown["a@production"] == 3
+
+
+def test_a_bookmark_makes_an_older_push_count_if_nothing_came_in_between(bench: Bench) -> None:
+    bench.follow(z=1)
+    bench.resolved("a@production", 1, at(20))
+    bench.table.apply([bench.state("a", {"production": 1}, 1)], at(19))
+    bench.table.bookmark(at(20), bench.clock())
+    bench.clock.pass_(LEASE - 1)
+    bench.table.bookmark(at(20), bench.clock())
+    bench.clock.pass_(LEASE - 1)
+    bench.table.expire()
+    assert bench.shown["a@production"] == 1
+
+
+def test_an_answer_older_than_the_last_pushed_change_is_not_taken_in(bench: Bench) -> None:
+    bench.follow(a=1)
+    bench.table.apply([bench.state("a", {"production": 2, "beta": 1}, 2, etag=12)], at(12))
+    assert bench.resolved("a@beta", 7, at(11)) is None
+    assert bench.resolved("a@beta", 1, at(12)) is not None
+    assert bench.shown == {"a@production": 2, "a@beta": 1}
+
+
+def test_a_write_takes_the_prompts_entries_away_until_a_push_as_new_arrives(bench: Bench) -> None:
+    bench.follow(a=1, b=1)
+    bench.table.wrote("a", at(12))
+    assert bench.shown == {"b@production": 1}
+    assert bench.table.token == at(12)
+    bench.table.apply([bench.state("a", {"production": 1}, 1)], at(11))
+    assert bench.shown == {"b@production": 1}
+    bench.table.apply([bench.state("a", {"production": 2}, 2)], at(12))
+    assert bench.shown == {"a@production": 2, "b@production": 1}
+
+
+def test_a_push_that_was_faster_than_the_writes_answer_stays(bench: Bench) -> None:
+    bench.follow(a=1)
+    bench.table.apply([bench.state("a", {"production": 2}, 2)], at(12))
+    bench.table.wrote("a", at(12))
+    assert bench.shown == {"a@production": 2}
+
+
+def test_a_write_fences_the_questions_under_way(bench: Bench) -> None:
+    early = bench.board("a@production")
+    bench.table.wrote("a", at(12))
+    late, mine = bench.table.board("a@production", checks.reference("a@production"))
+    assert mine, "who asks after the write must not get an answer from before it"
+    assert late is not early
+    assert bench.table.land("a@production", early, bench.version("a", 1), at(11)) is None
+    assert bench.shown == {}
+    assert bench.table.land("a@production", late, bench.version("a", 2), at(12)) is not None
+    assert bench.shown == {"a@production": 2}
+
+
+def test_a_resync_swaps_everything_at_once_and_never_merges(bench: Bench) -> None:
+    bench.follow(a=1, b=1)
+    bench.table.replacing = True
+    assert bench.shown == {"a@production": 1, "b@production": 1}
+    bench.table.apply([bench.state("a", {"production": 4}, 4)], at(3, "two"))
+    assert bench.shown == {"a@production": 4}
+    assert bench.table.find("b@production") is None
+
+
+def test_a_replacing_update_keeps_what_the_stream_was_not_asked_for_until_its_lease_ends(bench: Bench) -> None:
+    bench.follow(a=1, b=1)
+    bench.table.replacing = True
+    _, first = bench.table.greet(1)
+    assert [name for name, _ in first] == ["a"]
+    bench.table.apply([bench.state("a", {"production": 2}, 2)], at(30))
+    assert bench.shown == {"a@production": 2, "b@production": 1}
+    assert [name for name, _ in bench.table.untold(10)] == ["b"]
+    bench.clock.pass_(LEASE)
+    bench.table.bookmark(at(30), bench.clock())
+    bench.table.expire()
+    assert bench.shown == {"a@production": 2}
+
+
+def test_a_worker_that_is_behind_does_not_take_the_client_back(bench: Bench) -> None:
+    bench.follow(a=2)
+    bench.table.replacing = True
+    bench.table.greet(100)
+    bench.clock.pass_(1)
+    bench.table.apply([bench.state("a", {"production": 1}, 1)], at(8))
+    assert bench.shown == {"a@production": 2}
+    bench.table.apply([bench.state("a", {"production": 2}, 2)], at(10))
+    assert bench.shown == {"a@production": 2}
+
+
+def test_a_history_that_was_lost_is_given_up_once_a_later_check_says_so(bench: Bench) -> None:
+    bench.follow(a=2)
+    bench.table.replacing = True
+    bench.clock.pass_(1)
+    bench.table.greet(100)
+    sent_at = bench.clock()
+    bench.table.apply([bench.state("a", {"production": 1}, 1)], at(8))
+    bench.table.bookmark(at(8), sent_at)
+    assert bench.shown == {"a@production": 1}
+    assert bench.table.token == at(8)
+
+
+def test_a_resolve_of_an_unknown_epoch_counts_until_a_later_check(bench: Bench) -> None:
+    bench.follow(a=1)
+    bench.table.wrote("a", at(3, "two"))
+    bench.resolved("a@production", 5, at(3, "two"))
+    bench.table.apply([bench.state("a", {"production": 1}, 1)], at(11))
+    assert bench.shown == {"a@production": 5}
+    bench.clock.pass_(1)
+    bench.table.bookmark(at(11), bench.clock())
+    assert bench.shown == {"a@production": 1}
+
+
+def test_when_the_shared_lease_ends_the_table_is_moved_aside_and_a_bookmark_puts_it_back(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.follow(a=1, b=1)
+    held = bench.table.entries["a@production"]
+    assert bench.table.expire() == bench.clock() + LEASE
+    bench.clock.pass_(LEASE)
+    bench.table.expire()
+    bench.table.expire()
+    assert bench.shown == {}
+    assert bench.table.find("a@production") is held
+    assert held.stale
+    assert held.age == pytest.approx(LEASE)
+    bench.clock.pass_(5)
+    bench.table.bookmark(at(10), bench.clock() - 1)
+    assert bench.shown == {"a@production": 1, "b@production": 1}
+    assert bench.table.entries["a@production"] is held
+    assert not held.stale
+    assert held.age == pytest.approx(1)
+    assert len(caplog.records) == 2, "one line for each transition"
+
+
+def test_what_is_resolved_while_the_table_is_aside_is_fresh(bench: Bench) -> None:
+    bench.follow(a=1)
+    bench.clock.pass_(LEASE)
+    bench.table.expire()
+    bench.resolved("b@production", 1, at(11))
+    assert bench.shown == {"b@production": 1}
+    bench.clock.pass_(LEASE)
+    bench.table.expire()
+    assert bench.shown == {}
+
+
+def test_a_bookmark_that_was_asked_for_too_long_ago_does_not_put_the_table_back(bench: Bench) -> None:
+    bench.follow(a=1)
+    asked = bench.clock()
+    bench.clock.pass_(LEASE + 1)
+    bench.table.expire()
+    bench.table.bookmark(at(11), asked)
+    assert bench.shown == {}
+
+
+def test_a_borrowed_body_rests_on_the_watch_once_a_renew_after_the_subscription_was_answered(bench: Bench) -> None:
+    bench.follow(a=1)
+    bench.resolved("a/4", 4, at(10))
+    bench.clock.pass_(1)
+    early = bench.clock()
+    bench.clock.pass_(1)
+    bench.table.untold(10)
+    bench.table.bookmark(at(10), early)
+    assert bench.table.entries["a/4"].age == pytest.approx(2), "still its own lease"
+    bench.clock.pass_(1)
+    bench.table.bookmark(at(10), bench.clock())
+    assert bench.table.entries["a/4"].age == 0
+
+
+def test_a_value_that_was_replaced_keeps_its_age(bench: Bench) -> None:
+    bench.follow(a=1)
+    old = bench.table.entries["a@production"]
+    bench.clock.pass_(2)
+    bench.table.apply([bench.state("a", {"production": 2}, 2)], at(11))
+    bench.clock.pass_(2)
+    bench.table.bookmark(at(11), bench.clock())
+    assert old.age == pytest.approx(4)
+    assert bench.table.entries["a@production"].age == 0
+
+
+def test_a_handle_moves_with_the_entry_and_keeps_the_last_known_good(bench: Bench) -> None:
+    bench.follow(a=1)
+    handle = Handle(None, "a@production", bench.table.entries["a@production"])  # type: ignore[arg-type]
+    assert bench.table.attach("a@production", handle)
+    bench.table.apply([bench.state("a", {"production": 2}, 2)], at(11))
+    assert handle.current.version == 2
+    bench.table.apply([bench.state("a", {})], at(12))
+    assert handle.current.version == 2
+    bench.clock.pass_(LEASE)
+    assert handle.current.stale
+
+
+def test_a_closed_table_shows_nothing_more(bench: Bench) -> None:
+    bench.follow(a=1)
+    bench.table.close()
+    bench.table.apply([bench.state("a", {"production": 2}, 2)], at(11))
+    assert bench.shown == {}
+
+
+def test_two_references_are_never_seen_in_a_mixed_state(bench: Bench) -> None:
+    """A release moves both in one update: who sees the first one new must not see the second one old."""
+    bench.follow(a=1, b=1)
+    ended = threading.Event()
+    mixed: list[tuple[int, int]] = []
+
+    def read() -> None:
+        while not ended.is_set():
+            first = bench.table.entries["a@production"].version
+            second = bench.table.entries["b@production"].version
+            if second < first:
+                mixed.append((first, second))
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for number in range(2, 3000):
+        states = [bench.state(name, {"production": number}, number) for name in ("a", "b")]
+        bench.table.apply(states, at(10 + number))
+    ended.set()
+    reader.join()
+    assert not mixed
