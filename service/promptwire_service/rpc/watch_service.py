@@ -16,7 +16,7 @@ from promptwire.domain.names import (
 from promptwire.domain.references import Selector
 from promptwire.domain.violations import Violation
 from promptwire.v1 import prompt_service_pb2 as pb
-from promptwire_service.domain.errors import RegistryError, compacted, epoch_changed, invalid, refuse
+from promptwire_service.domain.errors import RegistryError, compacted, epoch_changed, invalid, refuse, shutting_down
 from promptwire_service.domain.records import Revision
 from promptwire_service.rpc import translate
 from promptwire_service.rpc.binding import Context, Reply
@@ -51,6 +51,8 @@ class WatchService:
         follows = _follows(hello.subscriptions, "hello.subscriptions")
         resume = Revision(hello.resume.epoch, hello.resume.number) if hello.HasField("resume") else None
         hub = (await self._coherence.space(namespace)).hub
+        # Nothing is waited for between this and the hub's knowing the watcher: a drain finds it, or is found here.
+        self._refuse_if_draining()
         watcher = Watcher(hub, hello.client_id, hello.client_name, context.peer(), time.time_ns() // 1_000_000)
         try:
             await hub.open(watcher, follows, resume)
@@ -87,11 +89,17 @@ class WatchService:
                 continue
             if request.stop_at_end:
                 return
+            self._refuse_if_draining()
             # Asked for again each time: a namespace that nobody asks for is let go of.
             feed = (await self._coherence.space(namespace)).feed
             with suppress(TimeoutError):
                 async with asyncio.timeout(_CHANGES_LOOK_SECONDS):
                     await feed.wait_moved(at)
+
+
+    def _refuse_if_draining(self) -> None:
+        if self._coherence.draining:
+            raise shutting_down()
 
 
 async def _listen(requests: AsyncIterator[pb.WatchRequest], hub: Hub, watcher: Watcher) -> None:

@@ -42,6 +42,7 @@ class Coherence:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.store = CachedStore(store, cache_max_bytes)
+        self.draining = False
         self._clock = clock
         self._spaces: dict[str, Space] = {}
         self._reaper: asyncio.Task[None] | None = None
@@ -58,8 +59,10 @@ class Coherence:
         self._spaces.clear()
 
     def drain(self) -> None:
-        """Asks every watcher to go elsewhere."""
+        """Asks every watcher to go elsewhere; from here on no stream is to begin or to go on waiting."""
+        self.draining = True
         for space in self._spaces.values():
+            space.feed.release()
             for watcher in space.hub.watchers:
                 watcher.goodbye(GOODBYE_RETRY_MS)
 

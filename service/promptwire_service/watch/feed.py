@@ -98,9 +98,14 @@ class Feed:
             raise store_behind(revision.number, self.head.number)
 
     async def wait_moved(self, known: Revision) -> None:
-        """Returns once the cursor is not at `known` any more."""
-        while self.head == known:
+        """Returns once the cursor is not at `known` any more, or `release` was called."""
+        if self.head == known:
             await self._moved.wait()
+
+    def release(self) -> None:
+        """Lets go of everyone in `wait_moved`."""
+        self._moved.set()
+        self._moved = asyncio.Event()
 
     async def _run(self) -> None:
         while True:
@@ -157,8 +162,7 @@ class Feed:
 
     def _move(self, head: Revision) -> None:
         self.head = head
-        self._moved.set()
-        self._moved = asyncio.Event()
+        self.release()
 
 
 def _why_restart(cursor: Revision, head: Revision, floor: int, entries: Sequence[LogEntry]) -> str | None:
