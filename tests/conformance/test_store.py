@@ -5,6 +5,7 @@ import uuid
 from typing import Any
 
 import pytest
+import redis
 from promptwire.domain import limits
 from promptwire.domain.content import Content
 from promptwire_service.domain.changes import LogPage, apply, apply_to_version
@@ -21,6 +22,8 @@ from promptwire_service.domain.operations import (
 )
 from promptwire_service.domain.records import PromptRecord, VersionRecord
 from promptwire_service.storage.base import Store
+from promptwire_service.storage.memory import MemoryStore
+from promptwire_service.storage.redis.store import RedisStore
 
 HUGE_VERSION = limits.VERSION_MAX
 
@@ -406,3 +409,18 @@ async def test_a_read_tells_the_revision_it_is_of(space: Namespace) -> None:
     read = await space.store.read_prompts(space.namespace, ["greeting", "nope"])
     assert read.revision == written.revision
     assert [prompt and prompt.name for prompt in read.value] == ["greeting", None]
+
+
+async def test_an_emptied_store_begins_another_history(space: Namespace) -> None:
+    before = (await space.register()).revision
+    if isinstance(space.store, MemoryStore):
+        space.store.forget(space.namespace)
+    elif isinstance(space.store, RedisStore):
+        with redis.Redis.from_url((await space.store.info()).location) as server:
+            server.delete(*server.keys(f"pw:{{{space.namespace}}}:*"))
+    empty = (await space.log()).head
+    assert (empty.number, empty.epoch == before.epoch) == (0, False)
+    after = (await space.register()).revision
+    assert after.number == before.number
+    assert after.epoch != before.epoch
+    assert (await space.register()).revision.epoch == after.epoch
