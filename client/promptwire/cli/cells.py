@@ -36,7 +36,7 @@ def for_people(cell: Cell, now_ms: int) -> str:
         case bool():
             return "yes" if cell else "no"
         case int():
-            return f"{cell:,}"
+            return str(cell)
         case str():
             return safe_line(cell) or "-"
         case None:

@@ -24,7 +24,7 @@ def follow(
     pause: Callable[[float], object],
 ) -> Iterator[Changes]:
     """Every write after a revision, for ever. Raises PromptwireError only before the first answer: after that it knows
-    that the service was there, waits for it to come back, and resumes.
+    that the service was there, waits for it to come back, and resumes as well as it can.
     """
     backoff = Backoff(0.2, 5.0)
     at, answered, lost = after, False, False

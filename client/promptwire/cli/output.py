@@ -82,22 +82,20 @@ class Output:
             table.add_row(*(Text(cells.for_people(cell, now)) for cell in row))
         _console(sys.stdout).print(table)
 
-    def pairs(self, rows: Iterable[tuple[str, Cell]]) -> None:
+    def pairs(self, rows: Sequence[tuple[str, Cell]]) -> None:
         """What something is called and what it is."""
         if not self.for_people:
             for row in rows:
                 self._write_row(row)
             return
-        from rich.table import Table
         from rich.text import Text
 
-        table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
-        table.add_column(no_wrap=True, style="bold")
-        table.add_column(overflow="fold")
-        now = now_ms()
+        console, now = _console(sys.stdout), now_ms()
+        width = max((len(name) for name, _ in rows), default=0)
         for name, cell in rows:
-            table.add_row(name, Text(cells.for_people(cell, now)))
-        _console(sys.stdout).print(table)
+            # Left to the terminal to wrap, so that what is copied from it is whole.
+            line = Text.assemble((f"{name:{width}}  ", "bold"), cells.for_people(cell, now))
+            console.print(line, soft_wrap=True)
 
     def note(self, text: str) -> None:
         """Worth knowing, and not the answer."""

@@ -42,7 +42,8 @@ def _show(out: Output, found: "ServerStatus", target: str, namespace: str) -> No
         ("store reachable", store.reachable),
         ("durability", store.durability),
         ("namespace", namespace),
-        ("revision", found.revision.number),
+        # Without an epoch the service has not looked at this namespace yet, and its 0 is no count.
+        ("revision", found.revision.number if found.revision.epoch else None),
         ("epoch", found.revision.epoch),
         ("checked", When(found.checked_timestamp)),
         ("watchers", f"{len(found.watchers)} of this namespace, {found.watcher_count} in all"),

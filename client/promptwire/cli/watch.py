@@ -1,6 +1,7 @@
 """`promptwire watch`."""
 
 import time
+from itertools import islice
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -35,7 +36,7 @@ def watch(
 ) -> None:
     """Print every change as it happens, until Ctrl-C.
 
-    After an outage it goes on where it was.
+    After an outage it goes on where it was. What it knows besides changes, it says on stderr.
     """
     try:
         with session.client(_SILENT_SECONDS) as client:
@@ -47,15 +48,19 @@ def watch(
 
 
 def _revision(client: "Client", since: str) -> "Revision":
+    """Raises PromptwireError when the feed cannot begin there."""
     from promptwire.values import Revision
 
     epoch, colon, number = since.rpartition(":")
     if not (number.isascii() and number.isdecimal()) or (colon and not epoch):
         raise UsageError(f"--since is a revision's number, or its epoch and number as EPOCH:REVISION, not {since!r}")
     if not colon:
-        # The feed's own beginning, which is read from the store; server_status tells what the service has seen so far.
-        epoch = next(iter(client.changes(follow=False))).revision.epoch
-    return Revision(epoch, int(number))
+        # The feed begins at the store's own revision; server_status tells what the service has seen so far.
+        epoch = next(client.changes(follow=False)).revision.epoch
+    revision = Revision(epoch, int(number))
+    # The feed begins with what it was asked for. Only what comes next, if only its end, shows that it can go on there.
+    list(islice(client.changes(revision, follow=False), 2))
+    return revision
 
 
 def _show(session: Session, one: "Changes") -> None:

@@ -21,12 +21,13 @@ class MissingVariablesError(KeyError):
 class TextTemplate:
     """A template taken apart once, so that rendering is one join."""
 
-    __slots__ = ("_parts", "variables")
+    __slots__ = ("_parts", "_places", "variables")
 
     def __init__(self, text: str) -> None:
         # re.split with one group alternates literal, variable, literal, ... and always ends in a literal.
         self._parts: Final = _PLACEHOLDER.split(text)
-        self.variables: Final = tuple(dict.fromkeys(self._parts[1::2]))
+        self._places: Final = tuple((index, self._parts[index]) for index in range(1, len(self._parts), 2))
+        self.variables: Final = tuple(dict.fromkeys(name for _, name in self._places))
 
     def render(self, values: Mapping[str, object]) -> str:
         """Values in one pass: a value that looks like a placeholder is not expanded again. Others than str go through str().
@@ -35,7 +36,9 @@ class TextTemplate:
         """
         parts = self._parts.copy()
         try:
-            parts[1::2] = [str(values[name]) for name in parts[1::2]]
+            for index, name in self._places:
+                value = values[name]
+                parts[index] = value if value.__class__ is str else str(value)
         except KeyError:
             raise MissingVariablesError(tuple(name for name in self.variables if name not in values)) from None
         return "".join(parts)

@@ -72,14 +72,17 @@ class WatchService:
         feed = (await self._coherence.space(namespace)).feed
         await feed.look()
         at = Revision(request.after.epoch, request.after.number) if request.HasField("after") else feed.head
-        # Told at once where the stream begins, so that the caller can resume even if nothing ever changes.
-        yield pb.StreamChangesResponse(revision=translate.revision(at))
+        begun = False
         while True:
             page = await self._coherence.store.read_log(namespace, after=at.number, limit=_CHANGES_PAGE)
             if page.head.epoch != at.epoch or at.number > page.head.number:
                 raise epoch_changed(page.head.epoch)
             if at.number < page.floor:
                 raise compacted(at.number, page.floor)
+            if not begun:
+                # Told at once where the stream begins, so that the caller can resume even if nothing ever changes.
+                yield pb.StreamChangesResponse(revision=translate.revision(at))
+                begun = True
             for entry in page.entries:
                 at = Revision(at.epoch, entry.number)
                 reply = translate.log_entry(entry, at.epoch)

@@ -55,8 +55,11 @@ class Store(Protocol):
         """At most `limit` entries after revision number `after`, oldest first. Fewer does not mean that was all: see `head`."""
         ...
 
-    def on_bell(self, namespace: str, ring: Callable[[], None]) -> Callable[[], None]:
-        """Calls `ring` soon after each write to the namespace and after each reconnect, without promise; returns what ends it."""
+    def on_bell(self, namespace: str, ring: Callable[[int], None]) -> Callable[[], None]:
+        """Calls `ring` soon after each write to the namespace, with its revision number, and after each reconnect, with 0.
+
+        Without promise: a bell may be lost. Returns what ends it.
+        """
         ...
 
     async def info(self) -> StoreInfo:

@@ -13,7 +13,7 @@ from promptwire_service.domain.changes import (
     TagsSet,
     VersionRegistered,
 )
-from promptwire_service.domain.operations import Register, Write, Written
+from promptwire_service.domain.operations import DeleteTags, Register, SetTags, Write, Written
 from promptwire_service.domain.records import PromptRecord, Read, VersionRecord
 from promptwire_service.domain.status import CacheStatus
 from promptwire_service.storage.base import Store, StoreInfo
@@ -36,6 +36,7 @@ class CachedStore:
 
     def __init__(self, store: Store, max_bytes: int) -> None:
         self._store = store
+        self._bells: dict[str, list[Callable[[int], None]]] = {}
         prompts: TTLCache[PromptKey, Read[PromptRecord | None]] = TTLCache(
             max_bytes // 4, PROMPT_TTL_SECONDS, getsizeof=_prompt_bytes
         )
@@ -92,11 +93,15 @@ class CachedStore:
 
     async def write(self, namespace: str, write: Write) -> Written:
         written = await self._store.write(namespace, write)
-        operation = write.operation
-        self._prompts.invalidate((namespace, operation.name), written.revision.number)
-        version = written.version if isinstance(operation, Register) else getattr(operation, "version", None)
-        if version:
-            self._versions.invalidate((namespace, operation.name, version), written.revision.number)
+        operation, number = write.operation, written.revision.number
+        self._prompts.invalidate((namespace, operation.name), number)
+        match operation:
+            case Register():
+                self._versions.invalidate((namespace, operation.name, written.version), number)
+            case SetTags(version=int(version)) | DeleteTags(version=int(version)):
+                self._versions.invalidate((namespace, operation.name, version), number)
+        for ring in self._bells.get(namespace, ()):
+            ring(number)
         return written
 
     async def read_prompts(self, namespace: str, names: Sequence[str]) -> Read[list[PromptRecord | None]]:
@@ -122,8 +127,17 @@ class CachedStore:
     async def read_log(self, namespace: str, *, after: int, limit: int) -> LogPage:
         return await self._store.read_log(namespace, after=after, limit=limit)
 
-    def on_bell(self, namespace: str, ring: Callable[[], None]) -> Callable[[], None]:
-        return self._store.on_bell(namespace, ring)
+    def on_bell(self, namespace: str, ring: Callable[[int], None]) -> Callable[[], None]:
+        """As the store's, and at once for writes made through this wrapper."""
+        stop = self._store.on_bell(namespace, ring)
+        bells = self._bells.setdefault(namespace, [])
+        bells.append(ring)
+
+        def stop_both() -> None:
+            stop()
+            bells.remove(ring)
+
+        return stop_both
 
     async def info(self) -> StoreInfo:
         return await self._store.info()

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, MutableMapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -25,7 +26,7 @@ class CacheCounters:
 class _Flight(Generic[V]):
     """A fill under way. `fence` is the newest change of the key applied since it began; `void` when all was forgotten."""
 
-    result: asyncio.Future[Read[V]]
+    result: asyncio.Future[Read[V]] = field(init=False)
     fence: int = 0
     void: bool = False
 
@@ -83,24 +84,27 @@ class FencedCache(Generic[K, V]):
             self._flights.pop(key).void = True
 
     def _take_off(self, key: K) -> _Flight[V]:
-        flight = self._flights[key] = _Flight(asyncio.ensure_future(self.fill(key)))
-        flight.result.add_done_callback(lambda _: self._land(key, flight))
+        flight: _Flight[V] = _Flight()
+        self._flights[key] = flight
+        flight.result = asyncio.ensure_future(self._fly(key, flight))
+        # Its waiters may all be gone by then: a failure that nobody asks for is no news.
+        flight.result.add_done_callback(lambda result: result.cancelled() or result.exception())
         return flight
 
-    def _land(self, key: K, flight: _Flight[V]) -> None:
-        if self._flights.get(key) is flight:
-            del self._flights[key]
-        if flight.result.cancelled() or flight.result.exception():
-            return
-        read = flight.result.result()
-        if self._current(flight, read):
-            try:
-                self.entries[key] = read
-            except ValueError:
-                # cachetools' word for one value larger than the whole cache: it is answered, not kept.
-                return
-        else:
+    async def _fly(self, key: K, flight: _Flight[V]) -> Read[V]:
+        """Lands in the same step as the result appears: who finds the flight in the table finds it in the air."""
+        try:
+            read = await self.fill(key)
+        finally:
+            if self._flights.get(key) is flight:
+                del self._flights[key]
+        if not self._current(flight, read):
             self.counters.fenced += 1
+            return read
+        # cachetools refuses one value larger than the whole cache: it is answered, not kept.
+        with suppress(ValueError):
+            self.entries[key] = read
+        return read
 
     @staticmethod
     def _current(flight: _Flight[V], read: Read[V]) -> bool:

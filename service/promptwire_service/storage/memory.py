@@ -52,7 +52,7 @@ class _Namespace:
         self.log: list[LogEntry] = []
         self.floor = 0
         self.answers: dict[str, tuple[Write, Written]] = {}
-        self.bells: list[Callable[[], None]] = []
+        self.bells: list[Callable[[int], None]] = []
 
     @property
     def head(self) -> Revision:
@@ -95,7 +95,7 @@ class MemoryStore:
         )
         space.answers[write.request_id] = (write, written)
         for ring in tuple(space.bells):
-            ring()
+            ring(written.revision.number)
         return written
 
     def _carry_out(
@@ -164,7 +164,7 @@ class MemoryStore:
         start = bisect_right(space.log, after, key=lambda entry: entry.number)
         return LogPage(tuple(space.log[start : start + limit]), space.head, space.floor)
 
-    def on_bell(self, namespace: str, ring: Callable[[], None]) -> Callable[[], None]:
+    def on_bell(self, namespace: str, ring: Callable[[int], None]) -> Callable[[], None]:
         bells = self._space(namespace).bells
         bells.append(ring)
         return lambda: bells.remove(ring)

@@ -68,7 +68,7 @@ class Feed:
         self._next_look: asyncio.Future[None] | None = None
         self._moved = asyncio.Event()
         self._failing = False
-        self._stop_bell = store.on_bell(namespace, self._wake.set)
+        self._stop_bell = store.on_bell(namespace, self._ring)
         self._task = asyncio.create_task(self._run(), name=f"promptwire-feed-{namespace}")
 
     async def close(self) -> None:
@@ -96,6 +96,11 @@ class Feed:
                 await self.look()
         if revision.epoch == self.head.epoch:
             raise store_behind(revision.number, self.head.number)
+
+    def _ring(self, number: int) -> None:
+        """The number only saves a look that would find nothing; if it misleads, the clock's look is not far."""
+        if not number or number > self.head.number:
+            self._wake.set()
 
     async def wait_moved(self, known: Revision) -> None:
         """Returns once the cursor is not at `known` any more, or `release` was called."""

@@ -1,11 +1,13 @@
 """`get`, `versions`, `list` and `status`: for people, in a pipe, in JSON."""
 
+import dataclasses
 import json
 
 import pytest
 
 from promptwire.errors import UnavailableError
 from promptwire.status import CacheStatus, ServerStatus, StoreStatus, WatcherStatus
+from promptwire.values import Revision
 from tests.unit.cli.conftest import HERE, NOW_MS, Cli, StubClient, a_prompt, a_version
 
 NASTY = "[red]Hi[/] {{who}} \x1b[2J\u202e [link=x]\n  tab\tkept"
@@ -197,6 +199,13 @@ def test_status_shows_service_store_caches_and_watchers(terminal: Cli, client: S
         ["agent [1]\\x1b", "abc", "ipv4:127.0.0.1:5", "5 min ago", "2", "6", "1"],
     ):
         assert any(all(word in line for word in part) for line in result.stdout.splitlines()), part
+
+
+def test_status_knows_no_revision_of_a_namespace_that_the_service_has_not_looked_at(
+    cli: Cli, client: StubClient
+) -> None:
+    client.status_answer = dataclasses.replace(a_status(), revision=Revision("", 0))
+    assert "revision\t\nepoch\t\n" in cli("status").stdout
 
 
 def test_status_with_its_store_out_of_reach_is_told_whole_and_exits_3(cli: Cli, client: StubClient) -> None:

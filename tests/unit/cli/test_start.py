@@ -11,7 +11,7 @@ from tests.unit.cli.conftest import Cli
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["get", "--help"], ["serve", "--help"], ["get"]])
-def test_what_needs_no_service_imports_neither_grpc_nor_the_service_nor_rich(arguments: list[str]) -> None:
+def test_what_needs_no_service_imports_neither_grpc_nor_the_service(arguments: list[str]) -> None:
     code = f"""
 import sys
 sys.argv = ["promptwire", *{arguments!r}]
@@ -20,7 +20,7 @@ try:
     main()
 except SystemExit:
     pass
-heavy = {{"grpc", "google.protobuf", "promptwire_service", "rich.console"}} & set(sys.modules)
+heavy = {{"grpc", "google.protobuf", "promptwire_service"}} & set(sys.modules)
 print("heavy:", sorted(heavy), file=sys.stderr)
 """
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
@@ -47,8 +47,7 @@ def test_serve_without_the_server_parts_says_how_to_get_them(missing: str) -> No
     code = f"""
 import sys
 
-class Hidden:
-    """As if it were not installed."""
+class Hidden:  # what is not installed
     def find_spec(self, name, path=None, target=None):
         if name == {missing!r}:
             raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)

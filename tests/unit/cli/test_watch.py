@@ -85,7 +85,15 @@ def test_since_is_a_revision_with_or_without_its_epoch(
 ) -> None:
     client.feed = [write(9)]
     cli("watch", "--since", since)
-    assert client.asked[-1] == ("changes", after, [], True)
+    assert client.asked[-2:] == [("changes", after, [], False), ("changes", after, [], True)]
+
+
+def test_since_where_the_feed_cannot_begin_is_refused(cli: Cli, client: StubClient) -> None:
+    changed = PromptwireError("another history", "EPOCH_CHANGED", {"epoch": "e2"}, "FAILED_PRECONDITION")
+    client.feed = [write(5), changed]
+    result = cli("watch", "--since", "e1:5")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == "error: another history\nwithout --since, `promptwire watch` begins now\n"
 
 
 @pytest.mark.parametrize("since", ["", "x", ":5", "e1:", "e1:x", "-1", "٣"])

@@ -121,3 +121,19 @@ async def test_one_waiter_cancelled_does_not_take_the_answer_from_the_others(
     source.gate.set()
     assert (await second).value == 0
     assert source.reads == 1
+
+
+async def test_asking_in_the_very_step_in_which_a_fenced_fill_ends_reads_anew(
+    source: Source, cache: FencedCache[str, int]
+) -> None:
+    """The result is there, its waiters have not been woken yet: nobody may take it for a fill under way."""
+    source.gate.clear()
+    first = asyncio.create_task(cache.get("k"))
+    await started(source, 1)
+    cache.invalidate("k", source.change(7))
+    flight = next(iter(cache._flights.values()))
+    later: list[asyncio.Task[Read[int]]] = []
+    flight.result.add_done_callback(lambda _: later.append(asyncio.create_task(cache.get("k"))))
+    source.gate.set()
+    assert (await first).value == 7
+    assert (await later[0]).value == 7

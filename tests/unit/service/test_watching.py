@@ -58,8 +58,8 @@ class UnreliableStore(MemoryStore):
         await self._turns()
         return page
 
-    def on_bell(self, namespace: str, ring: Callable[[], None]) -> Callable[[], None]:
-        return super().on_bell(namespace, lambda: None if self.mute else ring())
+    def on_bell(self, namespace: str, ring: Callable[[int], None]) -> Callable[[], None]:
+        return super().on_bell(namespace, lambda number: None if self.mute else ring(number))
 
     async def _turns(self) -> None:
         if self.down:

@@ -25,12 +25,12 @@ class Bell:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._listeners: dict[str, list[Callable[[], None]]] = {}
+        self._listeners: dict[str, list[Callable[[int], None]]] = {}
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
-    def listen(self, channel: str, ring: Callable[[], None]) -> Callable[[], None]:
-        """Calls `ring` for each message on the channel and each time it is subscribed; returns what ends that."""
+    def listen(self, channel: str, ring: Callable[[int], None]) -> Callable[[], None]:
+        """Calls `ring` with each number on the channel, and with 0 each time it is subscribed; returns what ends that."""
         self._listeners.setdefault(channel, []).append(ring)
         self._changed.set()
         if self._task is None:
@@ -88,4 +88,4 @@ class Bell:
             pinged = False
             if message["type"] in ("message", "subscribe"):
                 for ring in tuple(self._listeners.get(message["channel"], ())):
-                    ring()
+                    ring(int(message["data"]) if message["type"] == "message" else 0)

@@ -111,7 +111,7 @@ class RedisStore:
         head, floor, rows = await self._run(_READ_LOG, namespace, after, limit, LOG_PAGE_MAX_BYTES)
         return LogPage(tuple(entry_of(row) for row in rows), revision_of(head), int(floor))
 
-    def on_bell(self, namespace: str, ring: Callable[[], None]) -> Callable[[], None]:
+    def on_bell(self, namespace: str, ring: Callable[[int], None]) -> Callable[[], None]:
         return self._bell.listen(f"pw:{{{namespace}}}:bell", ring)
 
     async def info(self) -> StoreInfo:

@@ -1,0 +1,6 @@
+"""The benchmarks, a file each: `run(bench)` yields rows. A file's docstring says what is compared to what, and why."""
+
+from typing import Final
+
+NAMES: Final = ("hit", "handle", "format", "imports", "resolve", "flip", "flip_clients", "set_alias")
+"""In the order in which they run: those that nothing must disturb come first."""

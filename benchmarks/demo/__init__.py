@@ -1,0 +1,1 @@
+"""`make demo`: a service, a few agents, and an alias that moves."""

@@ -1,0 +1,1 @@
+"""What the benchmarks share: sampling, the table, the processes that they measure."""
