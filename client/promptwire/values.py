@@ -42,6 +42,10 @@ class Revision:
         """Whether it is surely older: across epochs nothing is sure."""
         return self.epoch == other.epoch and self.number < other.number
 
+    def reaches(self, other: "Revision") -> bool:
+        """Whether it is surely as new or newer."""
+        return self.epoch == other.epoch and self.number >= other.number
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class PromptVersion:

@@ -4,11 +4,11 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
+
 from promptwire_service.storage.base import Store, StoreInfo
 from promptwire_service.storage.memory import MemoryStore
 from promptwire_service.storage.redis.connection import StoreTarget, connect
 from promptwire_service.storage.redis.store import RedisStore
-
 from tests.support.servers import REDIS_SERVER, RunningServer, running_server, valkey_server
 
 
@@ -41,9 +41,7 @@ def start_server() -> Iterator[Callable[[str], RunningServer]]:
         ),
     ]
 )
-async def store(
-    request: pytest.FixtureRequest, start_server: Callable[[str], RunningServer]
-) -> AsyncIterator[Store]:
+async def store(request: pytest.FixtureRequest, start_server: Callable[[str], RunningServer]) -> AsyncIterator[Store]:
     if request.param == "memory":
         made: Store = MemoryStore()
     else:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from promptwire.domain.content import Content
 from promptwire_service.domain.errors import RegistryError
 from promptwire_service.domain.operations import DeleteAlias, DeleteTags, Register, SetAlias, SetTags, Write
@@ -13,7 +14,6 @@ from promptwire_service.storage.base import Store, StoreInfo
 from promptwire_service.storage.memory import MemoryStore
 from promptwire_service.storage.redis.connection import StoreTarget, connect
 from promptwire_service.storage.redis.store import RedisStore
-
 from tests.support.servers import RunningServer
 
 _numbers = itertools.count(1)
@@ -22,7 +22,9 @@ names = st.sampled_from(["p", "q", "folder/p"])
 aliases = st.sampled_from(["production", "staging", "a"])
 versions = st.integers(1, 4)
 texts = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20)
-tags = st.dictionaries(st.one_of(st.sampled_from(["a", "1", "ключ"]), texts), texts | st.just(""), min_size=1, max_size=3)
+tags = st.dictionaries(
+    st.one_of(st.sampled_from(["a", "1", "ключ"]), texts), texts | st.just(""), min_size=1, max_size=3
+)
 
 
 @st.composite
@@ -99,7 +101,15 @@ async def _everything(store: Store, namespace: str) -> object:
     return (
         [(one.name, one.latest_version, one.aliases, one.tags, one.author, one.etag) for one in prompts],
         [
-            (record.name, record.version, record.content, record.digest, record.commit_message, record.tags, record.etag)
+            (
+                record.name,
+                record.version,
+                record.content,
+                record.digest,
+                record.commit_message,
+                record.tags,
+                record.etag,
+            )
             for prompt in prompts
             for record in (
                 await store.list_versions(namespace, prompt.name, before=100, limit=100, max_bytes=1 << 20)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import redis
+
 from promptwire.domain import limits
 from promptwire.domain.content import Content
 from promptwire_service.domain.changes import LogPage, apply, apply_to_version
@@ -49,9 +50,7 @@ class Namespace:
 
     async def alias(self, alias: str, version: int, *, name: str = "greeting", **options: Any) -> Written:
         expected = options.pop("expected_version", None)
-        return await self.write(
-            SetAlias(name=name, alias=alias, version=version, expected_version=expected), **options
-        )
+        return await self.write(SetAlias(name=name, alias=alias, version=version, expected_version=expected), **options)
 
     async def prompt(self, name: str = "greeting") -> PromptRecord | None:
         return (await self.store.read_prompts(self.namespace, [name])).value[0]
@@ -126,7 +125,9 @@ async def test_the_largest_content_and_tags_fit(space: Namespace) -> None:
     text = "x" * limits.CONTENT_MAX_BYTES
     await space.register(text=text, tags=tags)
     record = await space.version(1)
-    assert record is not None and record.content.text == text and record.tags == tags
+    assert record is not None
+    assert record.content.text == text
+    assert record.tags == tags
 
 
 async def test_concurrent_registrations_each_get_their_own_number(space: Namespace) -> None:
@@ -135,7 +136,8 @@ async def test_concurrent_registrations_each_get_their_own_number(space: Namespa
     assert sorted(answer.revision.number for answer in written) == list(range(1, 51))
     for index, answer in enumerate(written):
         record = await space.version(answer.version)
-        assert record is not None and record.content.text == f"text {index}"
+        assert record is not None
+        assert record.content.text == f"text {index}"
 
 
 async def test_an_alias_is_made_moved_and_removed(space: Namespace) -> None:
@@ -144,11 +146,14 @@ async def test_an_alias_is_made_moved_and_removed(space: Namespace) -> None:
     assert (await space.alias("production", 1)).previous_version == 0
     assert (await space.alias("production", 2)).previous_version == 1
     prompt = await space.prompt()
-    assert prompt is not None and prompt.aliases == {"production": 2}
+    assert prompt is not None
+    assert prompt.aliases == {"production": 2}
     assert prompt.version_of("production") == prompt.version_of("latest") == 2
     assert (await space.write(DeleteAlias(name="greeting", alias="production"))).previous_version == 2
     prompt = await space.prompt()
-    assert prompt is not None and prompt.aliases == {} and prompt.etag == 5
+    assert prompt is not None
+    assert prompt.aliases == {}
+    assert prompt.etag == 5
 
 
 async def test_aliases_differ_by_case(space: Namespace) -> None:
@@ -157,14 +162,16 @@ async def test_aliases_differ_by_case(space: Namespace) -> None:
     await space.alias("Prod", 1)
     await space.alias("prod", 2)
     prompt = await space.prompt()
-    assert prompt is not None and prompt.aliases == {"Prod": 1, "prod": 2}
+    assert prompt is not None
+    assert prompt.aliases == {"Prod": 1, "prod": 2}
 
 
 @pytest.mark.parametrize("version", [2, 10**15 + 1, HUGE_VERSION])
 async def test_an_alias_to_a_missing_version_is_refused(space: Namespace, version: int) -> None:
     await space.register()
     error = await refused(space.alias("production", version), "VERSION_NOT_FOUND")
-    assert str(version) in error.message and error.metadata["latest_version"] == "1"
+    assert str(version) in error.message
+    assert error.metadata["latest_version"] == "1"
     assert (await space.log()).head.number == 1
 
 
@@ -198,9 +205,7 @@ async def test_an_alias_moves_only_from_the_expected_version(space: Namespace) -
     await refused(space.alias("production", 2, expected_version=2), "ALIAS_CONFLICT")
     await refused(space.alias("staging", 2, expected_version=1), "ALIAS_CONFLICT")
     await space.alias("production", 2, expected_version=1)
-    await refused(
-        space.write(DeleteAlias(name="greeting", alias="production", expected_version=1)), "ALIAS_CONFLICT"
-    )
+    await refused(space.write(DeleteAlias(name="greeting", alias="production", expected_version=1)), "ALIAS_CONFLICT")
     await space.write(DeleteAlias(name="greeting", alias="production", expected_version=2))
 
 
@@ -232,11 +237,16 @@ async def test_tags_of_a_prompt_and_of_a_version_are_apart(space: Namespace) -> 
     await space.write(SetTags(name="greeting", version=1, tags={"a": "2", "b": "3"}))
     await space.write(DeleteTags(name="greeting", version=None, keys=("x", "never there")))
     prompt, record = await space.prompt(), await space.version(1)
-    assert prompt is not None and prompt.tags == {"team": "ai"}
-    assert record is not None and record.tags == {"a": "2", "b": "3"} and record.etag == 3
+    assert prompt is not None
+    assert prompt.tags == {"team": "ai"}
+    assert record is not None
+    assert record.tags == {"a": "2", "b": "3"}
+    assert record.etag == 3
     await space.write(DeleteTags(name="greeting", version=1, keys=("a", "b")))
     record = await space.version(1)
-    assert record is not None and record.tags == {} and record.etag == 5
+    assert record is not None
+    assert record.tags == {}
+    assert record.etag == 5
 
 
 async def test_tags_of_a_missing_version_are_refused(space: Namespace) -> None:
@@ -249,12 +259,11 @@ async def test_the_hundred_and_first_tag_is_refused(space: Namespace) -> None:
     tags = {f"tag{index}": "x" for index in range(limits.TAGS_MAX)}
     await space.register(tags=tags)
     await space.write(SetTags(name="greeting", version=1, tags={"tag0": "again"}))
-    error = await refused(
-        space.write(SetTags(name="greeting", version=1, tags={"one more": "x"})), "INVALID_ARGUMENT"
-    )
+    error = await refused(space.write(SetTags(name="greeting", version=1, tags={"one more": "x"})), "INVALID_ARGUMENT")
     assert error.violations[0].field == "tags"
     record = await space.version(1)
-    assert record is not None and record.tags == {**tags, "tag0": "again"}
+    assert record is not None
+    assert record.tags == {**tags, "tag0": "again"}
 
 
 async def test_the_thousand_and_first_alias_is_refused(space: Namespace) -> None:
@@ -273,7 +282,8 @@ async def test_a_repeated_request_gets_the_first_answer(space: Namespace) -> Non
     await space.alias("production", 2)
     assert await space.alias("production", 1, request_id="r3") == moved
     prompt = await space.prompt()
-    assert prompt is not None and (prompt.latest_version, prompt.aliases) == (2, {"production": 2})
+    assert prompt is not None
+    assert (prompt.latest_version, prompt.aliases) == (2, {"production": 2})
     assert (await space.log()).head.number == 4
 
 
@@ -303,8 +313,10 @@ async def test_namespaces_do_not_touch(space: Namespace) -> None:
     await other.register(text="theirs", request_id="same")
     await other.register(text="theirs", request_id="second")
     mine, theirs = await space.version(1), await other.version(1)
-    assert mine is not None and mine.content.text == "Hello {{name}}"
-    assert theirs is not None and theirs.content.text == "theirs"
+    assert mine is not None
+    assert mine.content.text == "Hello {{name}}"
+    assert theirs is not None
+    assert theirs.content.text == "theirs"
     assert ((await space.log()).head.number, (await other.log()).head.number) == (1, 2)
 
 

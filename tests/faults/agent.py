@@ -1,7 +1,7 @@
 """An agent in a process of its own: resolves one reference again and again, and tells each change that it sees.
 
-`python -m tests.faults.agent TARGET REFERENCE PAUSE_SECONDS`; one JSON line a change on stdout, with the time on the clock that
-all processes of a machine share (CLOCK_MONOTONIC, nanoseconds). Ends when its stdin does.
+`python -m tests.faults.agent TARGET REFERENCE PAUSE_SECONDS`; one JSON line a change on stdout, with the time on
+the clock that all processes of a machine share (CLOCK_MONOTONIC, nanoseconds). Ends when its stdin does.
 """
 
 import json
@@ -23,7 +23,9 @@ def main() -> None:
             prompt = client.load_prompt(reference)
             if prompt.version != seen:
                 seen = prompt.version
-                print(json.dumps({"version": seen, "at_ns": time.monotonic_ns(), "template": prompt.template}), flush=True)
+                print(
+                    json.dumps({"version": seen, "at_ns": time.monotonic_ns(), "template": prompt.template}), flush=True
+                )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""After a flip is acknowledged, every subscribed agent process returns the new version; none misses one, none goes back.
+"""After a flip is acknowledged, every subscribed agent process returns the new version; none misses one, none goes
+back.
 
-The short run is in `make test`. `make soak` has 20 agents and 200 flips and prints how long they took; nothing is asserted of time
-but that it ends.
+The short run is in `make test`. `make soak` has 20 agents and 200 flips and prints how long they took; nothing is
+asserted of time but that it ends.
 """
 
 import json
@@ -14,9 +15,9 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-import promptwire
 import pytest
 
+import promptwire
 from tests.support.service import running_service
 
 PROMPT = "telco_support_technical"
@@ -28,7 +29,14 @@ class AgentProcess:
     """One agent, and what it said so far."""
 
     def __init__(self, target: str, pause_seconds: float) -> None:
-        command = [sys.executable, "-m", "tests.faults.agent", target, f"prompts:/{PROMPT}@production", str(pause_seconds)]
+        command = [
+            sys.executable,
+            "-m",
+            "tests.faults.agent",
+            target,
+            f"prompts:/{PROMPT}@production",
+            str(pause_seconds),
+        ]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self._lines: queue.Queue[str] = queue.Queue()
         threading.Thread(target=self._read, daemon=True).start()
@@ -44,7 +52,8 @@ class AgentProcess:
         return change["version"], change["at_ns"], change["template"]
 
     def stop(self) -> None:
-        assert self.process.stdin is not None and self.process.stdout is not None
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
         self.process.stdin.close()
         self.process.wait(ARRIVAL_SECONDS)
         self.process.stdout.close()

@@ -12,9 +12,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import promptwire
 import pytest
 
+import promptwire
 from tests.support.service import ServiceProcess
 
 WRITERS = 3
@@ -91,7 +91,8 @@ def kill_at_random(tmp_path: Path, kills: int, seed: int) -> tuple[int, Counter[
         before = [writer.writes for writer in writers]
         deadline = time.monotonic() + 60
         while any(writer.writes < count + 3 for writer, count in zip(writers, before, strict=True)):
-            assert time.monotonic() < deadline and not any(writer.error for writer in writers), [w.error for w in writers]
+            assert not [writer.error for writer in writers if writer.error]
+            assert time.monotonic() < deadline, "writes do not go on"
             stopped.wait(0.05)
     finally:
         stopped.set()

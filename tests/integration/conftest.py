@@ -1,12 +1,14 @@
-"""A real service on an embedded store, shared by the tests that do not break it; each test gets a namespace of its own."""
+"""A real service on an embedded store, shared by the tests that do not break it; each test gets a namespace of its
+own.
+"""
 
 import itertools
 from collections.abc import Iterator
 
 import grpc
-import promptwire
 import pytest
 
+import promptwire
 from tests.support.service import ServiceProcess, running_service
 
 _numbers = itertools.count(1)

@@ -1,13 +1,16 @@
-"""Bad input gets INVALID_ARGUMENT that names the field and the rule, one inside each limit is taken, and nothing is half done."""
+"""Bad input gets INVALID_ARGUMENT that names the field and the rule, one inside each limit is taken, and nothing
+is half done.
+"""
 
 import uuid
 from typing import Any
 
 import grpc
-import promptwire
 import pytest
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
+
+import promptwire
 from promptwire.domain import limits
 from promptwire.v1 import common_pb2 as common
 from promptwire.v1 import prompt_service_pb2 as pb
@@ -44,12 +47,30 @@ def refused_field(call: Any, request: Any) -> str:
     assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT, caught.value  # type: ignore[attr-defined]
     info, bad = details(caught.value)
     assert (info.domain, info.reason) == ("promptwire", "INVALID_ARGUMENT")
-    assert bad.field_violations and all(violation.description for violation in bad.field_violations)
+    assert bad.field_violations
+    assert all(violation.description for violation in bad.field_violations)
     return bad.field_violations[0].field
 
 
 GOOD_NAMES = ["a", "a" * 256, "telco/support.v2/tech-nical_1", "3a", "1/a", "A", "..."]
-BAD_NAMES = ["", "a" * 257, "a//b", "/a", "a/", ".", "a/../b", "a/12", "12", "a b", "a@b", "é", "a\n", "a\x00", "{a}", "a:b"]
+BAD_NAMES = [
+    "",
+    "a" * 257,
+    "a//b",
+    "/a",
+    "a/",
+    ".",
+    "a/../b",
+    "a/12",
+    "12",
+    "a b",
+    "a@b",
+    "é",
+    "a\n",
+    "a\x00",
+    "{a}",
+    "a:b",
+]
 GOOD_ALIASES = ["production", "a" * 64, "v", "v1a", "1a", "Production", "-", "_"]
 BAD_ALIASES = ["", "a" * 65, "latest", "LATEST", "Latest", "12", "v3", "V3", "a b", "a/b", "a.b", "a@b", "é", "a\n"]
 
@@ -112,7 +133,9 @@ def test_content_is_not_empty_and_at_most_a_mebibyte(stub: pb_grpc.PromptService
 
     assert refused_field(stub.RegisterPrompt, request(content(""))) == "content.text"
     assert refused_field(stub.RegisterPrompt, request(common.Content())) == "content.text"
-    assert refused_field(stub.RegisterPrompt, request(content("é" * (limits.CONTENT_MAX_BYTES // 2) + "x"))) == "content"
+    assert (
+        refused_field(stub.RegisterPrompt, request(content("é" * (limits.CONTENT_MAX_BYTES // 2) + "x"))) == "content"
+    )
     for text in ("[1]", "not json", '{"a": NaN}', "null"):
         bad = content(response_format_json=text)
         assert refused_field(stub.RegisterPrompt, request(bad)) == "content.response_format_json"
@@ -195,7 +218,20 @@ def test_a_message_cut_short_is_bad_input(channel: grpc.Channel) -> None:
 
 @pytest.mark.parametrize(
     "reference",
-    ["", "prompts:/", "prompts:/@a", "@a", "p@", "p@a@b", "p/0", "p@latest@x", "p@12", "prompts://p", "p /1", "p@Latest"],
+    [
+        "",
+        "prompts:/",
+        "prompts:/@a",
+        "@a",
+        "p@",
+        "p@a@b",
+        "p/0",
+        "p@latest@x",
+        "p@12",
+        "prompts://p",
+        "p /1",
+        "p@Latest",
+    ],
 )
 def test_a_reference_outside_the_rules_is_refused(
     client: promptwire.Client, stub: pb_grpc.PromptServiceStub, namespace: str, reference: str

@@ -13,12 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import grpc
-import promptwire
 import pytest
+
+import promptwire
 from promptwire.v1 import common_pb2 as common
 from promptwire.v1 import prompt_service_pb2 as pb
 from promptwire.v1 import prompt_service_pb2_grpc as pb_grpc
-
 from tests.support.servers import free_port, running_server, valkey_server
 from tests.support.service import ServiceProcess, running_service
 
@@ -80,19 +80,20 @@ def test_the_embedded_store_killed_comes_back_without_a_restart_of_the_service(o
 def test_an_external_store_killed_and_back_leaves_nothing_stale(tmp_path: Path) -> None:
     directory = tmp_path.parent / uuid.uuid4().hex[:8]
     directory.mkdir()
-    with running_server(valkey_server(), *DURABLE, directory=directory) as store:
-        with running_service(tmp_path / "data", store=store.url) as service:
-            with seeded(service.target) as manager, promptwire.Client(service.target, timeout_seconds=30) as agent:
-                assert agent.load_prompt("p@production").version == 1
-                store.process.kill()
-                store.process.wait()
-                assert agent.load_prompt("p@production").version == 1
-                with running_server(
-                    valkey_server(), *DURABLE, "--port", str(store.port), directory=directory
-                ):
-                    manager.set_prompt_alias("p", "production", 2)
-                    until(lambda: agent.load_prompt("p@production").version == 2, "the agent converges")
-                    assert manager.load_prompt("p@production").version == 2
+    with (
+        running_server(valkey_server(), *DURABLE, directory=directory) as store,
+        running_service(tmp_path / "data", store=store.url) as service,
+        seeded(service.target) as manager,
+        promptwire.Client(service.target, timeout_seconds=30) as agent,
+    ):
+        assert agent.load_prompt("p@production").version == 1
+        store.process.kill()
+        store.process.wait()
+        assert agent.load_prompt("p@production").version == 1
+        with running_server(valkey_server(), *DURABLE, "--port", str(store.port), directory=directory):
+            manager.set_prompt_alias("p", "production", 2)
+            until(lambda: agent.load_prompt("p@production").version == 2, "the agent converges")
+            assert manager.load_prompt("p@production").version == 2
 
 
 def test_a_write_in_flight_when_the_store_dies_happens_once(own_service: ServiceProcess) -> None:
@@ -132,7 +133,8 @@ def _answers(send: Callable[[], object]) -> bool:
     try:
         send()
     except grpc.RpcError as error:
-        assert error.code() == grpc.StatusCode.UNAVAILABLE  # type: ignore[attr-defined]
+        if error.code() != grpc.StatusCode.UNAVAILABLE:  # type: ignore[attr-defined]
+            raise
         return False
     return True
 
@@ -162,23 +164,24 @@ def test_no_service_at_all_is_said_in_time_and_by_name() -> None:
 
 
 def test_cached_answers_go_on_while_the_store_is_down_and_strong_ones_do_not_lie(tmp_path: Path) -> None:
-    with running_server(valkey_server(), *DURABLE) as store:
-        with running_service(tmp_path / "data", store=store.url) as service:
-            with seeded(service.target), grpc.insecure_channel(service.target) as channel:
-                stub = pb_grpc.PromptServiceStub(channel)
-                cached = pb.ResolveRequest(reference="p@production")
-                strong = pb.ResolveRequest(
-                    reference="p@production", read=common.ReadOptions(consistency=common.CONSISTENCY_STRONG)
-                )
-                assert stub.Resolve(strong).version.version == stub.Resolve(cached).version.version == 1
-                store.process.kill()
-                store.process.wait()
-                answer = stub.Resolve(cached)
-                assert answer.version.version == 1
-                with pytest.raises(grpc.RpcError) as caught:
-                    stub.Resolve(strong)
-                assert caught.value.code() == grpc.StatusCode.UNAVAILABLE  # type: ignore[attr-defined]
-                until(lambda: stub.Resolve(cached).info.max_age.seconds >= 1, "answers tell how old they may be")
+    with (
+        running_server(valkey_server(), *DURABLE) as store,
+        running_service(tmp_path / "data", store=store.url) as service,
+        seeded(service.target),
+        grpc.insecure_channel(service.target) as channel,
+    ):
+        stub = pb_grpc.PromptServiceStub(channel)
+        cached = pb.ResolveRequest(reference="p@production")
+        options = common.ReadOptions(consistency=common.CONSISTENCY_STRONG)
+        strong = pb.ResolveRequest(reference="p@production", read=options)
+        assert stub.Resolve(strong).version.version == stub.Resolve(cached).version.version == 1
+        store.process.kill()
+        store.process.wait()
+        assert stub.Resolve(cached).version.version == 1
+        with pytest.raises(grpc.RpcError) as caught:
+            stub.Resolve(strong)
+        assert caught.value.code() == grpc.StatusCode.UNAVAILABLE  # type: ignore[attr-defined]
+        until(lambda: stub.Resolve(cached).info.max_age.seconds >= 1, "answers tell how old they may be")
 
 
 @pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
@@ -204,7 +207,8 @@ def test_a_second_owner_of_a_data_directory_is_told_who_has_it(own_service: Serv
     second = _serve("--listen", f"127.0.0.1:{free_port()}", "--data-dir", str(own_service.data_dir))
     assert second.returncode == 1
     assert len(second.stderr.strip().splitlines()) == 1
-    assert str(own_service.process.pid) in second.stderr and str(own_service.data_dir) in second.stderr
+    assert str(own_service.process.pid) in second.stderr
+    assert str(own_service.data_dir) in second.stderr
 
 
 def test_a_taken_port_is_one_clear_line(tmp_path: Path) -> None:
@@ -212,14 +216,16 @@ def test_a_taken_port_is_one_clear_line(tmp_path: Path) -> None:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         refused = _serve("--listen", address, "--data-dir", str(tmp_path / "data"))
     assert refused.returncode == 1
-    assert len(refused.stderr.strip().splitlines()) == 1 and address in refused.stderr
+    assert len(refused.stderr.strip().splitlines()) == 1
+    assert address in refused.stderr
 
 
 def test_an_unreachable_store_is_one_clear_line_and_exit_code_three(tmp_path: Path) -> None:
     port = free_port()
     refused = _serve("--listen", "127.0.0.1:0", "--store", f"redis://127.0.0.1:{port}/0", "--data-dir", str(tmp_path))
     assert refused.returncode == 3
-    assert len(refused.stderr.strip().splitlines()) == 1 and str(port) in refused.stderr
+    assert len(refused.stderr.strip().splitlines()) == 1
+    assert str(port) in refused.stderr
     assert "Traceback" not in refused.stderr
 
 

@@ -18,7 +18,9 @@ STOP_SECONDS = 30.0
 
 
 class ServiceProcess:
-    """`promptwire serve` on one port, over one data directory or store; may be killed and started again, as often as needed."""
+    """`promptwire serve` on one port, over one data directory or store; may be killed and started again, as often
+    as needed.
+    """
 
     def __init__(self, data_dir: Path, *arguments: str, store: str = "embedded", port: int = 0) -> None:
         self.data_dir = data_dir

@@ -67,7 +67,7 @@ class Connection:
         """Waits so many seconds, but not beyond the closing of the client."""
 
     def _begin(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # reentrant, as all locks here: see LiveTable
         self._channel: grpc.Channel | None = None
         self._stubs: Stubs | None = None
         self._closing = threading.Event()
@@ -131,7 +131,7 @@ class Connection:
         refused = self.error(error, timeout_seconds)
         if before is not None and before.reason and refused.code == "DEADLINE_EXCEEDED":
             # The service's own reason says more than that time ran out on the last attempt.
-            message = f"{before}; given up after {timeout_seconds:g} s"
+            message = f"{before}; given up after {timeout_seconds:.3g} s"
             return UnavailableError(message, before.reason, before.metadata, before.code)
         return refused
 

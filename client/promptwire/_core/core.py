@@ -11,6 +11,7 @@ from concurrent.futures import CancelledError
 from typing import TypeVar
 
 from promptwire._core import checks, feed
+from promptwire._core.backoff import Backoff
 from promptwire._core.connection import Connection, closed_error
 from promptwire._core.flight import Flight
 from promptwire._core.lease import Clock, Lease
@@ -24,7 +25,7 @@ from promptwire.handle import Handle
 from promptwire.options import Options
 from promptwire.status import ClientStatus
 from promptwire.v1 import common_pb2
-from promptwire.values import Changes, PromptVersion, Revision
+from promptwire.values import Changes, Prompt, PromptVersion, Revision
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
@@ -74,7 +75,10 @@ class Core:
             self.live.observe(revision)
         # It was checked at most max_age before the service answered, and so at most that long before it was asked.
         confirmed_at = sent_at - info.max_age.ToTimedelta().total_seconds()
-        return operation.decode(response, Lease(self._clock, self.options.lease_seconds, confirmed_at)), revision
+        result = operation.decode(response, Lease(self._clock, self.options.lease_seconds, confirmed_at))
+        if isinstance(result, PromptVersion | Prompt):
+            self.live.saw(result, revision, confirmed_at)
+        return result, revision
 
     def load(self, written: object) -> PromptVersion:
         """The slow way, for a reference that `entries` does not have."""
@@ -109,6 +113,7 @@ class Core:
         references = {key: checks.reference(key) for key in keys}
         deadline = self._clock() + self.options.timeout_seconds
         found: dict[str, PromptVersion] = {}
+        backoff = Backoff(0.01, 0.5)
         while missing := [key for key in keys if key not in found]:
             boarded = {key: self.live.board(key, references[key]) for key in missing}
             self._fly({key: flight for key, (flight, mine) in boarded.items() if mine}, deadline)
@@ -116,6 +121,8 @@ class Core:
                 value = self._arrival(key, flight, deadline)
                 if value is not None:
                     found[key] = value
+            if len(found) < len(references):
+                self.connection.pause(backoff.next())
         return found
 
     def _fly(self, flights: Mapping[str, Flight], deadline: float) -> None:

@@ -12,7 +12,7 @@ from promptwire._core.lease import Lease
 from promptwire.domain.names import LATEST
 from promptwire.domain.references import Selector
 from promptwire.handle import Handle
-from promptwire.values import PromptVersion, Revision
+from promptwire.values import Prompt, PromptVersion, Revision
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +43,22 @@ class PushedState:
     bodies: Mapping[int, PromptVersion]
 
 
+class Body:
+    """A version without its aliases, and up to where it is known right."""
+
+    __slots__ = ("as_of", "pushed", "value")
+
+    def __init__(self, value: PromptVersion, as_of: Revision, pushed: bool) -> None:
+        self.value = value
+        self.as_of = as_of
+        self.pushed = pushed
+        """Whether the stream brought it. Else Resolve did, and the stream may not speak of it yet."""
+
+
 class Item:
     """What one selector of one prompt means, and who wants to know."""
 
-    __slots__ = ("asks", "body", "handles", "lease", "prompt", "references", "selector", "value")
+    __slots__ = ("acked", "asks", "body", "handles", "lease", "prompt", "references", "selector", "told", "value")
 
     def __init__(self, prompt: "Followed", selector: Selector, lease: Lease) -> None:
         self.prompt = prompt
@@ -61,6 +73,10 @@ class Item:
         """What `value` was made of."""
         self.asks = False
         """The next load must ask although there is a last known good: this process never confirmed it."""
+        self.told = math.inf
+        """Nonce of the first Renew after the open stream was told to follow it; infinite until then."""
+        self.acked = False
+        """Whether that Renew was answered: from then on the stream speaks of its body."""
 
     def take(self, value: PromptVersion | None, body: PromptVersion | None = None) -> None:
         """Exchanges the value. The old one keeps its age from here on: the watch no longer speaks of it."""
@@ -69,6 +85,18 @@ class Item:
         if value is not None:
             _attach(value, self.lease)
         self.value, self.body, self.asks = value, body, False
+
+    def differs_from(self, answer: PromptVersion | Prompt) -> bool:
+        """Whether its value and an answer cannot both be right."""
+        if self.value is None:
+            return False
+        if isinstance(answer, Prompt):
+            record = Record(answer.latest_version, answer.aliases, answer.etag)
+            version = self.value.version
+            return record.version_of(self.selector) != version or record.aliases_of(version) != self.value.aliases
+        if self.value.version == answer.version:
+            return self.value != answer
+        return self.selector in answer.aliases
 
     def rest_on(self, lease: Lease) -> None:
         self.lease = lease
@@ -83,21 +111,16 @@ def _attach(value: PromptVersion, lease: Lease) -> None:
 class Followed:
     """One prompt that this client uses."""
 
-    __slots__ = ("bodies", "borrowed", "floor", "floor_at", "items", "name", "pushed", "record", "told_at")
+    __slots__ = ("bodies", "floor", "floor_at", "items", "name", "pushed", "record")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.items: dict[Selector, Item] = {}
-        self.told_at = math.inf
-        """When the open stream was told all of its selectors, by the clock; infinite while some are untold."""
         self.pushed = False
-        """Whether the stream, or one that it resumes, has told its state: `record` and `bodies`."""
+        """Whether the stream, or one that it resumes, has told its state."""
         self.record: Record | None = None
-        """None when there is no such prompt."""
-        self.bodies: dict[int, PromptVersion] = {}
-        """Pushed versions that a selector needs; the stream re-sends one only when its tags change."""
-        self.borrowed: dict[int, PromptVersion] = {}
-        """Versions that Resolve brought and the stream did not, so far."""
+        """As pushed; None when there is no such prompt."""
+        self.bodies: dict[int, Body] = {}
         self.floor: Revision | None = None
         """This client has seen the prompt, or written it, at this revision: what was pushed counts from there on."""
         self.floor_at = 0.0
@@ -109,63 +132,84 @@ class Followed:
 
     def believes(self, position: Revision | None) -> bool:
         """Whether what was pushed, known to be right up to `position`, is at least as new as what was seen."""
-        if self.floor is None:
-            return True
-        return position is not None and position.epoch == self.floor.epoch and not position.is_behind(self.floor)
+        return self.floor is None or (position is not None and position.reaches(self.floor))
 
     def seen_in(self, epoch: str) -> bool:
         """Whether Resolve or a write told of it in that history, ahead of the stream."""
         return self.floor is not None and self.floor.epoch == epoch
 
-    def last_change(self, position: Revision | None) -> Revision | None:
-        """The newest change that a push has made count here."""
-        if self.record is None or self.floor is not None or position is None:
-            return None
-        return Revision(position.epoch, self.record.etag)
+    def overtakes(self, revision: Revision, asked_at: float, position: Revision | None, position_at: float) -> bool:
+        """Whether more is known of it than an answer at a revision, that was asked for at a time of the clock."""
+        seen, seen_at = self.floor, self.floor_at
+        if seen is None and self.record is not None and position is not None:
+            seen, seen_at = Revision(position.epoch, self.record.etag), position_at
+        if seen is None or revision.reaches(seen):
+            return False
+        # Of two epochs the one that was found later is the store's.
+        return revision.epoch == seen.epoch or asked_at <= seen_at
+
+    @property
+    def told(self) -> bool:
+        """Whether the open stream was told to follow any of it."""
+        return any(item.told < math.inf for item in self.items.values())
 
     @property
     def complete(self) -> bool:
         """Whether a stream that resumes need not tell it again."""
-        return self.pushed and not self.borrowed
+        needed = [self.bodies.get(number) for number in self._needed()]
+        return self.pushed and all(body is not None and body.pushed for body in needed)
 
-    def learn(self, record: Record | None, bodies: Mapping[int, PromptVersion]) -> None:
-        """Takes in a pushed state; `settle` makes it count."""
+    def _needed(self, acked_only: bool = False) -> set[int]:
+        """Versions that its selectors lead to."""
+        if self.record is None:
+            return set()
+        items = (item for item in self.items.values() if item.acked or not acked_only)
+        return {number for item in items if (number := self.record.version_of(item.selector))}
+
+    def borrow(self, value: PromptVersion, revision: Revision) -> None:
+        """Takes in what Resolve brought, until the stream brings it."""
+        held = self.bodies.get(value.version)
+        if held is None or not held.pushed:
+            self.bodies[value.version] = Body(replace(value, aliases=()), revision, pushed=False)
+
+    def learn(self, record: Record | None, bodies: Mapping[int, PromptVersion], revision: Revision) -> None:
+        """Takes in a state that was pushed; `settle` makes it count.
+
+        A body that is not among these has not changed, if the service knew that it is wanted and still is.
+        """
+        unchanged = self._needed(acked_only=True)
         self.pushed, self.record = True, record
+        unchanged &= self._needed(acked_only=True)
+        for number in unchanged & self.bodies.keys():
+            self.bodies[number].as_of = revision
         for number, body in bodies.items():
-            self.borrowed.pop(number, None)
-            if self.bodies.get(number) != body:  # the same body stays the same object
-                self.bodies[number] = body
-        if record is None:
-            self.forget()
-            return
-        needed = {record.version_of(selector) for selector in self.items}
-        for number in self.bodies.keys() - needed:
-            del self.bodies[number]
+            held = self.bodies.get(number)
+            same = held.value if held is not None and held.value == body else body  # the same stays the same object
+            self.bodies[number] = Body(same, revision, pushed=True)
 
     def unlearn(self) -> None:
         """What was pushed no longer counts."""
         self.pushed, self.record = False, None
-        self.bodies.clear()
+        self.bodies = {number: body for number, body in self.bodies.items() if not body.pushed}
 
-    def forget(self) -> None:
-        self.bodies.clear()
-        self.borrowed.clear()
-
-    def settle(self, shared: Lease) -> Iterator[Item]:
+    def settle(self, shared: Lease, epoch: str) -> Iterator[Item]:
         """Makes each item mean what was pushed, resting on the watch's lease where that is the better one.
 
         Yields the items that changed.
         """
-        needed: set[int] = set()
         for item in self.items.values():
-            number = self.record.version_of(item.selector) if self.record else None
-            body = None if number is None else self.bodies.get(number) or self.borrowed.get(number)
-            if number is not None:
-                needed.add(number)
-            if self._settle_item(item, body) | self.promote(item, shared):
+            if self._settle_item(item, self._body_of(item, epoch)) | self.promote(item, shared):
                 yield item
-        for number in self.borrowed.keys() - needed:
-            del self.borrowed[number]
+        for number in self.bodies.keys() - self._needed():
+            del self.bodies[number]
+
+    def _body_of(self, item: Item, epoch: str) -> PromptVersion | None:
+        """The body that an item leads to, if it is known right as of the prompt's last change."""
+        number = self.record.version_of(item.selector) if self.record else None
+        if number is None or self.record is None:
+            return None
+        body = self.bodies.get(number)
+        return body.value if body is not None and body.as_of.reaches(Revision(epoch, self.record.etag)) else None
 
     def _settle_item(self, item: Item, body: PromptVersion | None) -> bool:
         if body is None or self.record is None:
@@ -183,15 +227,11 @@ class Followed:
         return True
 
     def promote(self, item: Item, shared: Lease) -> bool:
-        """Hands an item over to the watch's lease, if the stream speaks of it; whether that changed anything.
-
-        A borrowed body's tags may have changed before the stream was told to follow it. Once a bookmark answers a Renew
-        that was sent after that, the stream has carried such a change.
-        """
+        """Hands an item over to the watch's lease, if the stream speaks of it; whether that changed anything."""
         if item.value is None or item.lease is shared or item.lease.confirmed_at > shared.confirmed_at:
             return False
-        carried = item.value.version in self.bodies or self.told_at <= shared.confirmed_at
-        if self.floor is not None or not self.pushed or not carried:
+        body = self.bodies.get(item.value.version)
+        if self.floor is not None or not self.pushed or body is None or not body.pushed:
             return False
         item.rest_on(shared)
         return True

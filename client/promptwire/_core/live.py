@@ -9,20 +9,20 @@
 - A replacing update (first, after a gap, after Resync) swaps everything at once; until then the old entries serve.
 """
 
-import itertools
 import logging
 import math
 import threading
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from promptwire._core.flight import Flight
 from promptwire._core.followed import Followed, Item, PushedState
 from promptwire._core.lease import Clock, Lease
 from promptwire._core.own_leases import OwnLeases
-from promptwire.domain.references import Reference, Selector
+from promptwire._core.subscriptions import Subscriptions, Told
+from promptwire.domain.references import Reference
 from promptwire.handle import Handle
-from promptwire.values import PromptVersion, Revision
+from promptwire.values import Prompt, PromptVersion, Revision
 
 _log = logging.getLogger("promptwire")
 
@@ -62,8 +62,7 @@ class LiveTable:
         """Whether the log was told that something is past its lease."""
         self._token_at = -math.inf
         self._flights: dict[Reference, Flight] = {}
-        self._untold: dict[Followed, list[Selector]] = {}
-        """Selectors that the open stream does not follow yet."""
+        self._subscriptions = Subscriptions()
         self._waiting: set[Followed] = set()
         """Prompts to settle once the stream has reached their floor."""
 
@@ -104,26 +103,25 @@ class LiveTable:
             self.abandon(flight)
             self.observe(revision)
             followed = self._prompts.get(flight.reference.name)
-            known = [flight.fence]
-            if followed is not None:
-                known += followed.floor, followed.last_change(self.position)
-            if any(seen is not None and revision.is_behind(seen) for seen in known):
+            lease = value._lease or self.lease.copy()
+            if flight.fence is not None and not revision.reaches(flight.fence):
+                return None
+            if followed is not None and followed.overtakes(
+                revision, lease.confirmed_at, self.position, self._position_at
+            ):
                 return None
             if followed is None:
                 followed = self._prompts[flight.reference.name] = Followed(flight.reference.name)
-            lease = value._lease or self.lease.copy()
             item = followed.items.get(flight.reference.selector)
             if item is None:
                 item = followed.items[flight.reference.selector] = Item(followed, flight.reference.selector, lease)
-                followed.told_at = math.inf
-                self._untold.setdefault(followed, []).append(item.selector)
+                self._subscriptions.add(item)
             if item.value != value:
                 item.take(value, value)
             item.asks = False
             self._own.put(item, lease)
-            if value.version not in followed.bodies:
-                followed.borrowed[value.version] = value
-            if self.position is None or (self.position != revision and not revision.is_behind(self.position)):
+            followed.borrow(value, revision)
+            if self.position is None or not self.position.reaches(revision):
                 self._await_revision(followed, revision, self._clock())
             self._spell(item, key)
             return item.value
@@ -149,12 +147,23 @@ class LiveTable:
             item.references.append(key)
         self._show([item])
 
-    # Writing.
+    # Seeing and writing.
 
     def observe(self, revision: Revision) -> None:
         with self._lock:
             if self.token is None or not revision.is_behind(self.token):
                 self.token, self._token_at = revision, self._clock()
+
+    def saw(self, answer: PromptVersion | Prompt, revision: Revision, asked_at: float) -> None:
+        """Reads never go back: what an answer shows to be out of date no longer counts."""
+        with self._lock:
+            followed = self._prompts.get(answer.name)
+            if followed is None or (self.position is not None and self.position.reaches(revision)):
+                return
+            outdated = [item for item in followed.items.values() if item.differs_from(answer)]
+            if outdated and not followed.overtakes(revision, asked_at, self.position, self._position_at):
+                self._await_revision(followed, revision, self._clock())
+                self._forget(outdated)
 
     def wrote(self, name: str, revision: Revision) -> None:
         """Read your writes: what is older than this write of a prompt no longer counts."""
@@ -170,9 +179,12 @@ class LiveTable:
             self._await_revision(followed, revision, self._clock())
             if followed.pushed and followed.believes(self.position):
                 return  # the push was faster than the answer
-            for item in followed.items.values():
-                item.take(None)
-            self._show(followed.items.values())
+            self._forget(list(followed.items.values()))
+
+    def _forget(self, items: Iterable[Item]) -> None:
+        for item in items:
+            item.take(None)
+        self._show(items)
 
     def _await_revision(self, followed: Followed, revision: Revision, seen_at: float) -> None:
         followed.raise_floor(revision, seen_at)
@@ -180,31 +192,16 @@ class LiveTable:
 
     # Following: for the watch's thread alone.
 
-    def greet(self, most: int) -> tuple[Revision | None, list[tuple[str, list[Selector]]]]:
-        """For a new stream: where to resume, if at all, and `most` prompts to follow; `untold` has the rest."""
+    def greet(self, most: int, next_nonce: int) -> tuple[Revision | None, Told]:
+        """For a new stream: where to resume, if at all, and what to follow from the start."""
         with self._lock:
             resume = None if self.replacing else self.position
-            for followed in self._prompts.values():
-                followed.told_at = math.inf
-            # What the last stream did not tell whole is not to be resumed but to be told.
-            first = [one for one in self._prompts.values() if resume is None or one.complete][:most]
-            told = {one: list(one.items) for one in first}
-            self._untold = {one: list(one.items) for one in self._prompts.values() if one not in told}
-            return resume, self._tell(told)
+            return resume, self._subscriptions.begin(self._prompts.values(), resume is not None, most, next_nonce)
 
-    def untold(self, most: int) -> list[tuple[str, list[Selector]]]:
-        """At most so many prompts whose selectors the stream has to be told; now they count as told."""
+    def untold(self, most: int, next_nonce: int) -> Told:
+        """What the stream has to follow too."""
         with self._lock:
-            chosen = dict(itertools.islice(self._untold.items(), most))
-            for followed in chosen:
-                del self._untold[followed]
-            return self._tell(chosen)
-
-    def _tell(self, chosen: Mapping[Followed, list[Selector]]) -> list[tuple[str, list[Selector]]]:
-        now = self._clock()
-        for followed in chosen:
-            followed.told_at = now
-        return [(followed.name, selectors) for followed, selectors in chosen.items()]
+            return self._subscriptions.take(most, next_nonce)
 
     def apply(self, states: Iterable[PushedState], revision: Revision) -> None:
         """An update, whole: afterwards the table is at its revision."""
@@ -217,7 +214,7 @@ class LiveTable:
             for state in states:
                 followed = self._prompts.get(state.name)
                 if followed is not None:
-                    followed.learn(state.record, state.bodies)
+                    followed.learn(state.record, state.bodies, revision)
                     self._waiting.add(followed)
             changed = self._settle()
             if self.replacing:
@@ -225,18 +222,19 @@ class LiveTable:
                 self.replacing = False
             self._show(changed)
 
-    def bookmark(self, revision: Revision, sent_at: float) -> None:
-        """As of a check made after `sent_at`, all up to this revision has been told."""
+    def bookmark(self, revision: Revision, sent_at: float, nonce: int) -> None:
+        """As of a check made after the Renew with this nonce was sent, all up to this revision has been told."""
         with self._lock:
             self.position, self._position_at = revision, self._clock()
             self.observe(revision)
             self.lease.confirmed_at = max(self.lease.confirmed_at, sent_at)
             # What was seen before that check and is not part of what it found is not the store's any more.
-            if self._token_at <= sent_at:
+            if self._token_at < sent_at:
                 self.token = revision
             for followed in self._waiting:
-                if followed.floor_at <= sent_at:
+                if followed.floor_at < sent_at:
                     followed.floor = None
+            self._subscriptions.acknowledge(nonce)
             changed = self._settle()
             changed += [item for item in self._own if item.prompt.promote(item, self.lease)]
             if self._aside and not self.lease.stale:
@@ -254,8 +252,6 @@ class LiveTable:
             if before is not None and now_at.is_behind(before):
                 # Another worker, which is behind: nothing goes back till it catches up, or a bookmark says why not.
                 self._await_revision(followed, before, self._position_at)
-            elif before is not None and before.epoch != now_at.epoch and not followed.seen_in(now_at.epoch):
-                followed.forget()
 
     def _drop_unmentioned(self, before: Revision | None, now_at: Revision) -> list[Item]:
         """What a replacing update does not mention is gone, unless the stream was not asked for it yet."""
@@ -264,7 +260,7 @@ class LiveTable:
         for followed in self._prompts.values():
             if followed.pushed:
                 continue
-            keeps = followed.told_at == math.inf and (same_history or followed.seen_in(now_at.epoch))
+            keeps = not followed.told and (same_history or followed.seen_in(now_at.epoch))
             for item in followed.items.values():
                 if not keeps:
                     item.take(None)
@@ -276,11 +272,12 @@ class LiveTable:
     def _settle(self) -> list[Item]:
         """Lets what was pushed count for every prompt whose floor the stream has reached; the items that changed."""
         changed: list[Item] = []
+        epoch = self.position.epoch if self.position else ""
         for followed in [one for one in self._waiting if one.believes(self.position)]:
             self._waiting.discard(followed)
             followed.floor = None
             if followed.pushed:
-                changed += followed.settle(self.lease)
+                changed += followed.settle(self.lease, epoch)
         return changed
 
     # Expiring and showing.
@@ -343,7 +340,7 @@ class LiveTable:
         self._begin()  # with a lock of its own: the parent's may have been held
         for followed in self._prompts.values():
             followed.unlearn()
-            followed.forget()
+            followed.bodies.clear()
             followed.floor = None
             for item in followed.items.values():
                 item.asks = True

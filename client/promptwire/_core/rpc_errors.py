@@ -38,7 +38,7 @@ def from_rpc_error(error: grpc.RpcError, target: str, waited_seconds: float) -> 
     code = error.code()
     reason, metadata, violations = _details((one.key, one.value) for one in error.trailing_metadata() or ())
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
-        message = f"{target} did not answer within {waited_seconds:g} s"
+        message = f"{target} did not answer within {waited_seconds:.3g} s"
     elif reason:
         message = error.details() or reason
     elif code is grpc.StatusCode.UNAVAILABLE:

@@ -44,7 +44,7 @@ class Session:
         return next(iter(self._renews.values()), None)
 
     def hello(self, namespace: str, client_id: str, client_name: str) -> prompt_service_pb2.WatchRequest:
-        resume, followed = self._live.greet(self._most)
+        resume, followed = self._live.greet(self._most, self._nonce + 1)
         hello = prompt_service_pb2.WatchHello(
             namespace=namespace,
             client_id=client_id,
@@ -56,7 +56,7 @@ class Session:
 
     def subscribes(self) -> Iterator[prompt_service_pb2.WatchRequest]:
         """What the stream has to follow too; nothing before its first update, which replaces what came before."""
-        while self._synced and (followed := self._live.untold(self._most)):
+        while self._synced and (followed := self._live.untold(self._most, self._nonce + 1)):
             subscribe = prompt_service_pb2.WatchSubscribe(subscriptions=_subscriptions(followed))
             yield prompt_service_pb2.WatchRequest(subscribe=subscribe)
 
@@ -101,7 +101,7 @@ class Session:
         position = self._live.position
         if position is not None and (revision.epoch != position.epoch or revision.is_behind(position)):
             raise Fault(f"a bookmark at {revision} does not follow {position}")
-        self._live.bookmark(revision, sent_at)
+        self._live.bookmark(revision, sent_at, bookmark.nonce)
 
     def resync(self) -> None:
         self._parts = []

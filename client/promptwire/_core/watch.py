@@ -76,7 +76,7 @@ class Watch:
     def _begin(self, client_id: str) -> None:
         self.client_id = client_id
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
-        self._starting = threading.Lock()
+        self._starting = threading.RLock()  # reentrant, as all locks here: see LiveTable
         self._thread: threading.Thread | None = None
         self._stream: AnyStream | None = None
         self._session = Session(self._live, self._clock)

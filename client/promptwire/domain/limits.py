@@ -22,4 +22,6 @@ SUBSCRIPTIONS_MAX_PER_MESSAGE: Final = 10_000
 VERSION_MAX: Final = (1 << 63) - 1
 
 MESSAGE_MAX_BYTES: Final = 128 << 20
-"""Largest gRPC message either side sends or takes: 100 tags of 100,000 four-byte characters, twice, and room to spare."""
+"""Largest gRPC message either side sends or takes: 100 tags of 100,000 four-byte characters, twice, and room to
+spare.
+"""

@@ -43,14 +43,18 @@ def check_prompt_name(value: str, field: str = "name") -> Violation | None:
                 field, f"may hold letters A-Z a-z, digits, _ . - and / between folders; got {shape(value)}"
             )
     if _DIGITS.match(segments[-1]):
-        return Violation(field, f"must not end in a segment of digits only, which would read as a version; got {shape(value)}")
+        return Violation(
+            field, f"must not end in a segment of digits only, which would read as a version; got {shape(value)}"
+        )
     return None
 
 
 def check_alias(value: str, field: str = "alias") -> Violation | None:
     """For an alias that is to be written: `latest` is refused."""
     if not _ALIAS.match(value):
-        return Violation(field, f"must be 1-{limits.ALIAS_MAX_CHARS} characters of A-Z a-z 0-9 _ - ; got {shape(value)}")
+        return Violation(
+            field, f"must be 1-{limits.ALIAS_MAX_CHARS} characters of A-Z a-z 0-9 _ - ; got {shape(value)}"
+        )
     if value.lower() == LATEST:
         return Violation(field, f"'{LATEST}' is reserved: it always means the newest version; got {shape(value)}")
     if _DIGITS.match(value) or _VERSION_LIKE.match(value):
@@ -78,7 +82,9 @@ def check_text(value: str, field: str, max_chars: int) -> Violation | None:
 def check_request_id(value: str, field: str = "write.request_id") -> Violation | None:
     if _REQUEST_ID.match(value):
         return None
-    return Violation(field, f"must be 1-{limits.REQUEST_ID_MAX_CHARS} characters of A-Z a-z 0-9 _ . : - ; got {shape(value)}")
+    return Violation(
+        field, f"must be 1-{limits.REQUEST_ID_MAX_CHARS} characters of A-Z a-z 0-9 _ . : - ; got {shape(value)}"
+    )
 
 
 def check_tag_keys(keys: Iterable[str], field: str = "tags") -> Violation | None:

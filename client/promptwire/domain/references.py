@@ -35,7 +35,9 @@ def parse_reference(text: str, field: str = "reference") -> Reference:
     """Reads a reference; raises InvalidValueError naming `field`, the rule and the text's shape."""
     body = text.removeprefix(SCHEME)
     if not body:
-        raise InvalidValueError(Violation(field, f"must name a prompt, e.g. prompts:/name@production; got {shape(text)}"))
+        raise InvalidValueError(
+            Violation(field, f"must name a prompt, e.g. prompts:/name@production; got {shape(text)}")
+        )
     name, at, alias = body.partition("@")
     reference = Reference(name, alias) if at else _by_path(body)
     violation = check_prompt_name(reference.name, field) or (

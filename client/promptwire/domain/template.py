@@ -1,6 +1,7 @@
 """Text templates: `{{variable}}` is replaced, everything else stays as it is.
 
-A placeholder is two braces, an identifier, two braces, with spaces allowed inside; braces around anything else are text.
+A placeholder is two braces, an identifier, two braces, with spaces allowed inside; braces around anything else are
+text.
 """
 
 import re
@@ -30,7 +31,8 @@ class TextTemplate:
         self.variables: Final = tuple(dict.fromkeys(name for _, name in self._places))
 
     def render(self, values: Mapping[str, object]) -> str:
-        """Values in one pass: a value that looks like a placeholder is not expanded again. Others than str go through str().
+        """Values in one pass: a value that looks like a placeholder is not expanded again. Others than str go
+        through str().
 
         Raises MissingVariablesError.
         """

@@ -1,7 +1,8 @@
 """What happened: entries of the log, and how each changes a prompt.
 
-`apply` is the same step that the store's script takes, as a pure function: whoever knows a prompt at one revision and reads
-the log from there knows it at every later one without asking again. The conformance suite holds the two together.
+`apply` is the same step that the store's script takes, as a pure function: whoever knows a prompt at one revision
+and reads the log from there knows it at every later one without asking again. The conformance suite holds the two
+together.
 """
 
 from collections.abc import Mapping

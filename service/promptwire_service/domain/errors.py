@@ -78,11 +78,12 @@ def alias_not_found(name: str, alias: str, known: list[str]) -> RegistryError:
 
 
 def alias_conflict(name: str, alias: str, expected: int, actual: int) -> RegistryError:
-    now = f"points at version {actual}" if actual else "does not exist"
+    found = f"points at version {actual}" if actual else "does not exist"
+    wanted = f"at version {expected}" if expected else "absent"
     return RegistryError(
         Code.ABORTED,
         "ALIAS_CONFLICT",
-        f"alias {alias!r} of prompt {name!r} {now}, not {f'at version {expected}' if expected else 'absent'} as expected",
+        f"alias {alias!r} of prompt {name!r} {found}, not {wanted} as expected",
         {"name": name, "alias": alias, "expected_version": str(expected), "actual_version": str(actual)},
     )
 
@@ -114,9 +115,7 @@ def store_unavailable(problem: str) -> RegistryError:
 
 
 def store_full() -> RegistryError:
-    return RegistryError(
-        Code.RESOURCE_EXHAUSTED, "STORE_FULL", "the store has no memory left for writes; reads go on"
-    )
+    return RegistryError(Code.RESOURCE_EXHAUSTED, "STORE_FULL", "the store has no memory left for writes; reads go on")
 
 
 def store_behind(wanted: int, head: int) -> RegistryError:

@@ -19,6 +19,13 @@ class Freshness:
     strong: bool = False
     min_revision: Revision | None = None
 
+    def is_met_at(self, revision: Revision) -> bool:
+        """Whether a cached answer of this revision will do, as far as it can be told without a look at the store."""
+        least = self.min_revision
+        return not self.strong and (
+            least is None or (least.epoch == revision.epoch and least.number <= revision.number)
+        )
+
 
 CACHED = Freshness()
 STRONG = Freshness(strong=True)

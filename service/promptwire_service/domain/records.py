@@ -56,7 +56,9 @@ class PromptRecord:
 
 @dataclass(frozen=True)
 class VersionRecord:
-    """One version. Only `tags` ever change, and `etag`, the number of the last revision that changed them, with them."""
+    """One version. Only `tags` ever change, and `etag`, the number of the last revision that changed them, with
+    them.
+    """
 
     name: str
     version: int

@@ -38,10 +38,12 @@ class HealthService(pb_grpc.HealthServicer):
         return self._answer(request.service)
 
     async def Watch(self, request: pb.HealthCheckRequest, _: Context) -> AsyncGenerator[pb.HealthCheckResponse, None]:
-        yield self._answer(request.service)
-        if not self._draining.is_set():
-            await self._draining.wait()
-            yield self._answer(request.service)
+        told = self._answer(request.service)
+        yield told
+        await self._draining.wait()
+        # Compared with what was told and not asked of the event before: a drain may begin while that was being sent.
+        if (answer := self._answer(request.service)) != told:
+            yield answer
 
     def _answer(self, service: str) -> pb.HealthCheckResponse:
         if service not in self._services:

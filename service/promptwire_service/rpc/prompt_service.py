@@ -97,11 +97,11 @@ class PromptService:
 
     async def resolve(self, request: pb.ResolveRequest, _: Context) -> bytes:
         namespace, reference = translate.namespace_of(request.namespace), request.reference
-        if not request.HasField("read"):
-            known = self._registry.reader.known(namespace)
-            if answer := self._memo.recall(namespace, reference, known):
-                return answer
         freshness = translate.freshness_of(request)
+        known = self._registry.reader.known(namespace)
+        recallable = known is not None and freshness.is_met_at(known.revision)
+        if recallable and (answer := self._memo.recall(namespace, reference, known)):
+            return answer
         pair = await resolve(self._registry, namespace=namespace, reference=reference, freshness=freshness)
         return self._memo.encode(namespace, reference, pair)
 

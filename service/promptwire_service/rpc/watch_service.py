@@ -99,7 +99,6 @@ class WatchService:
                 async with asyncio.timeout(_CHANGES_LOOK_SECONDS):
                     await feed.wait_moved(at)
 
-
     def _refuse_if_draining(self) -> None:
         if self._coherence.draining:
             raise shutting_down()

@@ -21,8 +21,8 @@ class StoreInfo:
 class Store(Protocol):
     """Prompts of many namespaces. Each call is atomic and answers from one revision.
 
-    Every call may raise RegistryError with code UNAVAILABLE; a write that did may or may not have happened, and is repeated
-    with the same request id to find out.
+    Every call may raise RegistryError with code UNAVAILABLE; a write that did may or may not have happened, and is
+    repeated with the same request id to find out.
     """
 
     async def write(self, namespace: str, write: Write) -> Written:
@@ -33,15 +33,11 @@ class Store(Protocol):
         """The prompts of these names, in their order."""
         ...
 
-    async def read_versions(
-        self, namespace: str, keys: Sequence[tuple[str, int]]
-    ) -> Read[list[VersionRecord | None]]:
+    async def read_versions(self, namespace: str, keys: Sequence[tuple[str, int]]) -> Read[list[VersionRecord | None]]:
         """The versions of these names and numbers, in their order."""
         ...
 
-    async def list_prompts(
-        self, namespace: str, *, after: str, prefix: str, limit: int
-    ) -> Read[list[PromptRecord]]:
+    async def list_prompts(self, namespace: str, *, after: str, prefix: str, limit: int) -> Read[list[PromptRecord]]:
         """At most `limit` prompts whose name begins with `prefix` and comes after `after`, in byte order of names."""
         ...
 
@@ -52,11 +48,14 @@ class Store(Protocol):
         ...
 
     async def read_log(self, namespace: str, *, after: int, limit: int) -> LogPage:
-        """At most `limit` entries after revision number `after`, oldest first. Fewer does not mean that was all: see `head`."""
+        """At most `limit` entries after revision number `after`, oldest first. Fewer does not mean that was all:
+        see `head`.
+        """
         ...
 
     def on_bell(self, namespace: str, ring: Callable[[int], None]) -> Callable[[], None]:
-        """Calls `ring` soon after each write to the namespace, with its revision number, and after each reconnect, with 0.
+        """Calls `ring` soon after each write to the namespace, with its revision number, and after each reconnect,
+        with 0.
 
         Without promise: a bell may be lost. Returns what ends it.
         """

@@ -1,4 +1,6 @@
-"""Caching as a wrapper: a Store that answers prompts and versions from memory, kept right by whoever follows the log."""
+"""Caching as a wrapper: a Store that answers prompts and versions from memory, kept right by whoever follows the
+log.
+"""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -30,8 +32,8 @@ _RECORD_OVERHEAD_BYTES = 500
 class CachedStore:
     """Wraps a Store. Keys begin with the namespace, so nothing crosses one.
 
-    Prompts get a quarter of `max_bytes`, versions the rest. An answer is right up to the last change given to `apply`, and
-    includes every write made through this wrapper.
+    Prompts get a quarter of `max_bytes`, versions the rest. An answer is right up to the last change given to
+    `apply`, and includes every write made through this wrapper.
     """
 
     def __init__(self, store: Store, max_bytes: int) -> None:
@@ -107,22 +109,16 @@ class CachedStore:
     async def read_prompts(self, namespace: str, names: Sequence[str]) -> Read[list[PromptRecord | None]]:
         return await self._store.read_prompts(namespace, names)
 
-    async def read_versions(
-        self, namespace: str, keys: Sequence[tuple[str, int]]
-    ) -> Read[list[VersionRecord | None]]:
+    async def read_versions(self, namespace: str, keys: Sequence[tuple[str, int]]) -> Read[list[VersionRecord | None]]:
         return await self._store.read_versions(namespace, keys)
 
-    async def list_prompts(
-        self, namespace: str, *, after: str, prefix: str, limit: int
-    ) -> Read[list[PromptRecord]]:
+    async def list_prompts(self, namespace: str, *, after: str, prefix: str, limit: int) -> Read[list[PromptRecord]]:
         return await self._store.list_prompts(namespace, after=after, prefix=prefix, limit=limit)
 
     async def list_versions(
         self, namespace: str, name: str, *, before: int, limit: int, max_bytes: int
     ) -> Read[list[VersionRecord]]:
-        return await self._store.list_versions(
-            namespace, name, before=before, limit=limit, max_bytes=max_bytes
-        )
+        return await self._store.list_versions(namespace, name, before=before, limit=limit, max_bytes=max_bytes)
 
     async def read_log(self, namespace: str, *, after: int, limit: int) -> LogPage:
         return await self._store.read_log(namespace, after=after, limit=limit)

@@ -24,7 +24,9 @@ class CacheCounters:
 
 @dataclass(slots=True, eq=False)
 class _Flight(Generic[V]):
-    """A fill under way. `fence` is the newest change of the key applied since it began; `void` when all was forgotten."""
+    """A fill under way. `fence` is the newest change of the key applied since it began; `void` when all was
+    forgotten.
+    """
 
     result: asyncio.Future[Read[V]] = field(init=False)
     fence: int = 0
@@ -36,8 +38,9 @@ class FencedCache(Generic[K, V]):
     """Answers from `entries`, filled by `fill`, which reads value and revision atomically.
 
     The race it exists for: a fill reads the old value, the change is applied to a key that is not cached yet, the fill
-    installs what it read, and nothing ever corrects it. So a change also raises the fence of a fill under way, and a fill
-    older than its fence is neither installed nor given to anyone: who waited for it may have asked after the change.
+    installs what it read, and nothing ever corrects it. So a change also raises the fence of a fill under way, and
+    a fill older than its fence is neither installed nor given to anyone: who waited for it may have asked after
+    the change.
     """
 
     entries: MutableMapping[K, Read[V]]

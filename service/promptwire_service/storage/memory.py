@@ -130,15 +130,11 @@ class MemoryStore:
         space = self._space(namespace)
         return Read([space.prompts.get(name) for name in names], space.head)
 
-    async def read_versions(
-        self, namespace: str, keys: Sequence[tuple[str, int]]
-    ) -> Read[list[VersionRecord | None]]:
+    async def read_versions(self, namespace: str, keys: Sequence[tuple[str, int]]) -> Read[list[VersionRecord | None]]:
         space = self._space(namespace)
         return Read([space.versions.get(key) for key in keys], space.head)
 
-    async def list_prompts(
-        self, namespace: str, *, after: str, prefix: str, limit: int
-    ) -> Read[list[PromptRecord]]:
+    async def list_prompts(self, namespace: str, *, after: str, prefix: str, limit: int) -> Read[list[PromptRecord]]:
         space = self._space(namespace)
         names = (name for name in sorted(space.prompts) if name > after and name.startswith(prefix))
         return Read([space.prompts[name] for name in itertools.islice(names, limit)], space.head)

@@ -1,7 +1,7 @@
 """Ending tasks that use redis-py.
 
-redis-py sends through asyncio.wait_for, which on Python 3.11 loses a cancellation that comes just as it completes. A task that
-loops would then go on for ever.
+redis-py sends through asyncio.wait_for, which on Python 3.11 loses a cancellation that comes just as it completes.
+A task that loops would then go on for ever.
 """
 
 import asyncio

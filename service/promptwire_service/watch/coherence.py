@@ -134,7 +134,9 @@ class Coherence:
         return Answer(read.value, head if later else read.revision, self._clock() - space.feed.checked_at)
 
     async def _reap(self) -> None:
-        """Stops following namespaces that nobody has asked for in a while: else a client could make us follow any number."""
+        """Stops following namespaces that nobody has asked for in a while: else a client could make us follow any
+        number.
+        """
         while True:
             await asyncio.sleep(_IDLE_SECONDS / 10)
             for namespace, space in list(self._spaces.items()):

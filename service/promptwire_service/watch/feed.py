@@ -31,8 +31,8 @@ class Follower(Protocol):
     async def dispatch(self, entries: Sequence[LogEntry], head: Revision) -> int:
         """The same entries again, or none, to be told to others; `head` is where the feed stands after them.
 
-        Returns a revision number up to which the feed has to read on before that can be told, 0 for none. When it raises, it
-        is called again soon, without these entries: it keeps what it has not told yet.
+        Returns a revision number up to which the feed has to read on before that can be told, 0 for none. When it
+        raises, it is called again soon, without these entries: it keeps what it has not told yet.
         """
         ...
 
@@ -44,8 +44,8 @@ class Follower(Protocol):
 class Feed:
     """Reads the log from its own cursor: when the bell rings, every second, and when asked to.
 
-    The bell only says "look"; what is read is the log. `head` is the cursor, `checked_at` the time (of `clock`, seconds) at
-    which the last look that found everything began: up to then, nothing is missing.
+    The bell only says "look"; what is read is the log. `head` is the cursor, `checked_at` the time (of `clock`,
+    seconds) at which the last look that found everything began: up to then, nothing is missing.
     """
 
     def __init__(
@@ -88,7 +88,9 @@ class Feed:
         await asyncio.shield(self._next_look)
 
     async def reach(self, revision: Revision) -> None:
-        """Returns once the cursor is at or past the revision; at once when its epoch is not, or no longer, the store's."""
+        """Returns once the cursor is at or past the revision; at once when its epoch is not, or no longer, the
+        store's.
+        """
         for attempt in range(2):
             if revision.epoch == self.head.epoch and revision.number <= self.head.number:
                 return
@@ -151,9 +153,7 @@ class Feed:
             page = await self._store.read_log(self._namespace, after=cursor.number, limit=_PAGE_ENTRIES)
             if reason := _why_restart(cursor, page.head, page.floor, page.entries):
                 if cursor.epoch:
-                    _log.warning(
-                        "history starts over", namespace=self._namespace, reason=reason, head=page.head.number
-                    )
+                    _log.warning("history starts over", namespace=self._namespace, reason=reason, head=page.head.number)
                 needed = await self._follower.restart(page.head, reason)
                 self._move(page.head)
             else:

@@ -12,13 +12,15 @@ from promptwire_service.storage.cached import CachedStore
 from promptwire_service.watch.feed import Feed
 from promptwire_service.watch.watcher import Follows, Update, Watcher, versions_of
 
-# Updates of more prompts than this are not looked up for sharing: streams that far apart rarely are in the same position.
+# Updates of more prompts than this are not looked up for sharing: streams that far apart rarely are in the same
+# position.
 _SHARED_MAX_STATES = 16
 
 
 @dataclass(slots=True)
 class _Watched:
-    """One prompt. `bodies` has the versions that `wanted` (all that its watchers follow, counted) leads to; changes up to
+    """One prompt. `bodies` has the versions that `wanted` (all that its watchers follow, counted) leads to;
+    changes up to
     revision number `known_at` are in `prompt` already."""
 
     prompt: PromptRecord | None
@@ -36,8 +38,8 @@ class _Watched:
 class Hub:
     """Folds the log into the watched prompts and marks them on each watcher that follows them.
 
-    What watchers see changes in `_publish` only, which never waits: so all of it is of one revision, whole. Changes wait in
-    `_unpublished` till the feed has come as far as the newest thing among them.
+    What watchers see changes in `_publish` only, which never waits: so all of it is of one revision, whole.
+    Changes wait in `_unpublished` till the feed has come as far as the newest thing among them.
     """
 
     def __init__(self, namespace: str, cache: CachedStore) -> None:
@@ -65,14 +67,19 @@ class Hub:
         self.unfollow(watcher, tuple(watcher.follows))
 
     async def follow(self, watcher: Watcher, follows: Follows) -> None:
-        """Adds to what a watcher follows; returns once all of that is published. Raises the store's error when it is away."""
+        """Adds to what a watcher follows; returns once all of that is published. Raises the store's error when it
+        is away.
+        """
         await self._know(follows)
         behind = False
         for name, selectors in follows.items():
             watched = self._watched[name]
             watched.watchers.add(watcher)
             watched.wanted.update(watcher.add(name, selectors))
-            if watched.newest > self.revision.number or versions_of(watched.prompt, watched.wanted) - watched.bodies.keys():
+            if (
+                watched.newest > self.revision.number
+                or versions_of(watched.prompt, watched.wanted) - watched.bodies.keys()
+            ):
                 self._unpublished.setdefault(name, replace(watched))
                 behind = True
         if behind:
@@ -160,12 +167,12 @@ class Hub:
                 await self.feed.look()
                 continue
             for name, read in zip(missing, reads, strict=True):
-                # No waiting from here on. What is cached is right up to the cursor; what is not, up to its own revision: if
-                # the cursor has moved past that, once more.
+                # No waiting from here on. What is cached is right up to the cursor; what is not, up to its own
+                # revision: if the cursor has moved past that, once more.
                 cached = self._cache.peek_prompt(self._namespace, name)
                 if name not in self._watched and (cached or read.revision.number >= head.number):
-                    read = cached or read
-                    self._watched[name] = _Watched(read.value, max(read.revision.number, head.number))
+                    best = cached or read
+                    self._watched[name] = _Watched(best.value, max(best.revision.number, head.number))
 
     async def _settle(self, head: Revision) -> int:
         """Publishes at `head`, or returns the later revision number that the feed has to come to first."""

@@ -12,6 +12,7 @@ Follows = Mapping[str, Collection[Selector]]
 """Prompt names, and the aliases and version numbers of each whose bodies are wanted."""
 
 _PART_MAX_BYTES = 1 << 20
+_LEAVE_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +90,8 @@ class Published(Protocol):
 class Watcher:
     """Remembers names, not events: what is to be sent is worked out when the stream can take it.
 
-    So a slow stream costs at most one mark for each prompt it follows, states it was too slow for are skipped by themselves,
-    and it holds up nobody.
+    So a slow stream costs at most one mark for each prompt it follows, states it was too slow for are skipped by
+    themselves, and it holds up nobody.
     """
 
     hub: Published
@@ -149,7 +150,8 @@ class Watcher:
             prompt, bodies = self.hub.published(name)
             if prompt is None or prompt.etag <= number:
                 self._sent[name] = _Sent(
-                    prompt.etag if prompt else 0, {body.version: body.etag for body in _wanted(prompt, bodies, selectors)}
+                    prompt.etag if prompt else 0,
+                    {body.version: body.etag for body in _wanted(prompt, bodies, selectors)},
                 )
 
     def refuse_resume(self, reason: str) -> None:
@@ -162,6 +164,8 @@ class Watcher:
         self._wake.set()
 
     def goodbye(self, retry_after_ms: int) -> None:
+        """The agent is told to leave, and shown out if it does not."""
+        asyncio.get_running_loop().call_later(_LEAVE_SECONDS + retry_after_ms / 1000, self.end)
         self._goodbye = Goodbye(retry_after_ms)
         self._wake.set()
 
@@ -172,7 +176,9 @@ class Watcher:
         self._wake.set()
 
     async def frames(self) -> AsyncIterator[Frame]:
-        """What to send, in order, until `end`. The first frame is an update, even an empty one: it tells the revision."""
+        """What to send, in order, until `end`. The first frame is an update, even an empty one: it tells the
+        revision.
+        """
         self._wake.set()
         while True:
             await self._wake.wait()

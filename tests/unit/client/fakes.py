@@ -13,6 +13,7 @@ from typing import Any
 import grpc
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.rpc import error_details_pb2, status_pb2
+
 from promptwire.domain.content import Content
 from promptwire.domain.references import parse_reference
 from promptwire.v1 import common_pb2 as common
@@ -389,16 +390,14 @@ def serving(service: FakeService, port: int = 0) -> Iterator[str]:
 
 
 def main() -> None:
-    """Serves a prompt `a` whose `production` moves to the next version with each line on stdin. Prints its target."""
+    """Serves a prompt `a` with two versions, `production` at the first, until stdin ends. Prints its target."""
     registry = Registry()
+    registry.register("a")
     registry.register("a")
     registry.alias("a", "production", 1)
     with serving(FakeService(registry)) as target:
         print(target, flush=True)
-        for _ in sys.stdin:
-            registry.register("a")
-            registry.alias("a", "production", registry.prompts["a"].latest_version)
-            print("moved", flush=True)
+        sys.stdin.read()
 
 
 if __name__ == "__main__":

@@ -4,13 +4,14 @@ import threading
 from collections.abc import Mapping
 
 import pytest
+
+from promptwire._core import checks, decoding
 from promptwire._core.flight import Flight
 from promptwire._core.followed import PushedState, Record
 from promptwire._core.lease import Lease
 from promptwire._core.live import LiveTable
-from promptwire._core import checks, decoding
 from promptwire.handle import Handle
-from promptwire.values import PromptVersion, Revision
+from promptwire.values import Prompt, PromptVersion, Revision
 from tests.unit.client.fakes import FakeClock, version_message
 
 LEASE = 15.0
@@ -40,7 +41,9 @@ class Bench:
         assert mine
         return flight
 
-    def resolved(self, key: str, number: int, revision: Revision, aliases: tuple[str, ...] = ()) -> PromptVersion | None:
+    def resolved(
+        self, key: str, number: int, revision: Revision, aliases: tuple[str, ...] = ()
+    ) -> PromptVersion | None:
         flight = self.board(key)
         return self.table.land(key, flight, self.version(flight.reference.name, number, aliases), revision)
 
@@ -52,10 +55,10 @@ class Bench:
         """Prompts whose `production` is followed, pushed at revision 10 and confirmed now."""
         for name, number in production.items():
             self.resolved(f"{name}@production", number, at(10), ("production",))
-        self.table.greet(100)
+        self.table.greet(100, 1)
         states = [self.state(name, {"production": number}, number) for name, number in production.items()]
         self.table.apply(states, at(10))
-        self.table.bookmark(at(10), self.clock())
+        self.table.bookmark(at(10), self.clock(), 1)
 
 
 @pytest.fixture
@@ -122,7 +125,7 @@ def test_a_push_older_than_what_was_resolved_waits_until_the_stream_has_come_tha
     bench.resolved("a@production", 2, at(20))
     bench.table.apply([bench.state("a", {"production": 1}, 1)], at(19))
     assert bench.shown["a@production"] == 2
-    bench.table.bookmark(at(19), bench.clock() - 1)
+    bench.table.bookmark(at(19), bench.clock() - 1, 1)
     assert bench.shown["a@production"] == 2
     bench.table.apply([bench.state("a", {"production": 3}, 3)], at(21))
     assert bench.shown["a@production"] == 3
@@ -132,9 +135,9 @@ def test_a_bookmark_makes_an_older_push_count_if_nothing_came_in_between(bench: 
     bench.follow(z=1)
     bench.resolved("a@production", 1, at(20))
     bench.table.apply([bench.state("a", {"production": 1}, 1)], at(19))
-    bench.table.bookmark(at(20), bench.clock())
+    bench.table.bookmark(at(20), bench.clock(), 1)
     bench.clock.pass_(LEASE - 1)
-    bench.table.bookmark(at(20), bench.clock())
+    bench.table.bookmark(at(20), bench.clock(), 1)
     bench.clock.pass_(LEASE - 1)
     bench.table.expire()
     assert bench.shown["a@production"] == 1
@@ -166,6 +169,27 @@ def test_a_push_that_was_faster_than_the_writes_answer_stays(bench: Bench) -> No
     assert bench.shown == {"a@production": 2}
 
 
+def test_what_an_answer_shows_to_be_out_of_date_is_taken_away_and_does_not_come_back(bench: Bench) -> None:
+    bench.follow(a=1, b=1)
+    bench.clock.pass_(1)
+    bench.table.saw(bench.version("a", 1, ("production",)), at(11), bench.clock())
+    assert bench.shown == {"a@production": 1, "b@production": 1}, "nothing new"
+    bench.table.saw(bench.version("a", 2, ("production",)), at(12), bench.clock())
+    assert bench.shown == {"b@production": 1}
+    bench.table.saw(Prompt(name="b", latest_version=9, aliases={"production": 3}), at(13), bench.clock())
+    assert bench.shown == {}
+    bench.table.apply([bench.state(name, {"production": 1}, 1) for name in ("a", "b")], at(11))
+    assert bench.shown == {}
+    bench.table.apply([bench.state("a", {"production": 2}, 2), bench.state("b", {"production": 3}, 3)], at(13))
+    assert bench.shown == {"a@production": 2, "b@production": 3}
+
+
+def test_an_answer_that_pushes_have_overtaken_takes_nothing_away(bench: Bench) -> None:
+    bench.follow(a=2)
+    bench.table.saw(bench.version("a", 1, ("production",)), at(9), bench.clock())
+    assert bench.shown == {"a@production": 2}
+
+
 def test_a_write_fences_the_questions_under_way(bench: Bench) -> None:
     early = bench.board("a@production")
     bench.table.wrote("a", at(12))
@@ -190,13 +214,13 @@ def test_a_resync_swaps_everything_at_once_and_never_merges(bench: Bench) -> Non
 def test_a_replacing_update_keeps_what_the_stream_was_not_asked_for_until_its_lease_ends(bench: Bench) -> None:
     bench.follow(a=1, b=1)
     bench.table.replacing = True
-    _, first = bench.table.greet(1)
+    _, first = bench.table.greet(1, 1)
     assert [name for name, _ in first] == ["a"]
     bench.table.apply([bench.state("a", {"production": 2}, 2)], at(30))
     assert bench.shown == {"a@production": 2, "b@production": 1}
-    assert [name for name, _ in bench.table.untold(10)] == ["b"]
+    assert [name for name, _ in bench.table.untold(10, 2)] == ["b"]
     bench.clock.pass_(LEASE)
-    bench.table.bookmark(at(30), bench.clock())
+    bench.table.bookmark(at(30), bench.clock(), 1)
     bench.table.expire()
     assert bench.shown == {"a@production": 2}
 
@@ -204,7 +228,7 @@ def test_a_replacing_update_keeps_what_the_stream_was_not_asked_for_until_its_le
 def test_a_worker_that_is_behind_does_not_take_the_client_back(bench: Bench) -> None:
     bench.follow(a=2)
     bench.table.replacing = True
-    bench.table.greet(100)
+    bench.table.greet(100, 1)
     bench.clock.pass_(1)
     bench.table.apply([bench.state("a", {"production": 1}, 1)], at(8))
     assert bench.shown == {"a@production": 2}
@@ -216,10 +240,10 @@ def test_a_history_that_was_lost_is_given_up_once_a_later_check_says_so(bench: B
     bench.follow(a=2)
     bench.table.replacing = True
     bench.clock.pass_(1)
-    bench.table.greet(100)
+    bench.table.greet(100, 1)
     sent_at = bench.clock()
     bench.table.apply([bench.state("a", {"production": 1}, 1)], at(8))
-    bench.table.bookmark(at(8), sent_at)
+    bench.table.bookmark(at(8), sent_at, 1)
     assert bench.shown == {"a@production": 1}
     assert bench.table.token == at(8)
 
@@ -231,7 +255,7 @@ def test_a_resolve_of_an_unknown_epoch_counts_until_a_later_check(bench: Bench) 
     bench.table.apply([bench.state("a", {"production": 1}, 1)], at(11))
     assert bench.shown == {"a@production": 5}
     bench.clock.pass_(1)
-    bench.table.bookmark(at(11), bench.clock())
+    bench.table.bookmark(at(11), bench.clock(), 1)
     assert bench.shown == {"a@production": 1}
 
 
@@ -249,7 +273,7 @@ def test_when_the_shared_lease_ends_the_table_is_moved_aside_and_a_bookmark_puts
     assert held.stale
     assert held.age == pytest.approx(LEASE)
     bench.clock.pass_(5)
-    bench.table.bookmark(at(10), bench.clock() - 1)
+    bench.table.bookmark(at(10), bench.clock() - 1, 1)
     assert bench.shown == {"a@production": 1, "b@production": 1}
     assert bench.table.entries["a@production"] is held
     assert not held.stale
@@ -273,22 +297,44 @@ def test_a_bookmark_that_was_asked_for_too_long_ago_does_not_put_the_table_back(
     asked = bench.clock()
     bench.clock.pass_(LEASE + 1)
     bench.table.expire()
-    bench.table.bookmark(at(11), asked)
+    bench.table.bookmark(at(11), asked, 1)
     assert bench.shown == {}
 
 
-def test_a_borrowed_body_rests_on_the_watch_once_a_renew_after_the_subscription_was_answered(bench: Bench) -> None:
+def test_a_body_that_resolve_brought_rests_on_the_watch_once_the_watch_has_brought_it(bench: Bench) -> None:
     bench.follow(a=1)
     bench.resolved("a/4", 4, at(10))
-    bench.clock.pass_(1)
-    early = bench.clock()
-    bench.clock.pass_(1)
-    bench.table.untold(10)
-    bench.table.bookmark(at(10), early)
+    bench.table.untold(10, 2)
+    bench.clock.pass_(2)
+    bench.table.bookmark(at(10), bench.clock(), 2)
     assert bench.table.entries["a/4"].age == pytest.approx(2), "still its own lease"
-    bench.clock.pass_(1)
-    bench.table.bookmark(at(10), bench.clock())
+    bench.table.apply([bench.state("a", {"production": 1}, 1, 4)], at(10))
     assert bench.table.entries["a/4"].age == 0
+
+
+def test_a_body_whose_tags_may_have_changed_unseen_is_asked_for_again(bench: Bench) -> None:
+    """The service does not know yet that this client wants version 1 for `latest` too, and so does not re-send it."""
+    bench.follow(a=1)
+    bench.resolved("a", 1, at(10), ("production",))
+    assert bench.shown == {"a@production": 1, "a": 1}
+    bench.table.apply([bench.state("a", {}, latest=1, etag=12)], at(12))
+    assert bench.shown == {}
+    assert bench.table.find("a") is None
+
+
+def test_a_body_that_is_not_sent_again_stays_valid_once_the_service_knows_that_it_is_wanted(bench: Bench) -> None:
+    bench.follow(a=1)
+    bench.table.apply([bench.state("a", {"production": 1, "beta": 1}, etag=12)], at(12))
+    assert bench.table.entries["a@production"].aliases == ("beta", "production")
+
+
+def test_a_version_that_was_not_wanted_for_a_while_needs_its_body_again(bench: Bench) -> None:
+    bench.follow(a=1)
+    bench.table.apply([bench.state("a", {"production": 2}, 2, etag=12)], at(12))
+    bench.table.apply([bench.state("a", {"production": 1}, etag=13)], at(13))
+    assert bench.shown == {}
+    bench.table.apply([bench.state("a", {"production": 1}, 1, etag=13)], at(14))
+    assert bench.shown == {"a@production": 1}
 
 
 def test_a_value_that_was_replaced_keeps_its_age(bench: Bench) -> None:
@@ -297,7 +343,7 @@ def test_a_value_that_was_replaced_keeps_its_age(bench: Bench) -> None:
     bench.clock.pass_(2)
     bench.table.apply([bench.state("a", {"production": 2}, 2)], at(11))
     bench.clock.pass_(2)
-    bench.table.bookmark(at(11), bench.clock())
+    bench.table.bookmark(at(11), bench.clock(), 1)
     assert old.age == pytest.approx(4)
     assert bench.table.entries["a@production"].age == 0
 

@@ -1,8 +1,9 @@
-"""The watch, one step at a time: when it opens, renews, gives up and starts over; what it says and what it makes of answers."""
+"""The watch, one step at a time: when it opens, renews, gives up and starts over; what it makes of what it is told."""
 
 from collections.abc import Callable
 
 import pytest
+
 from promptwire._core import checks, decoding
 from promptwire._core.backoff import Backoff
 from promptwire._core.lease import Lease
@@ -77,15 +78,15 @@ class Bench:
     def says(self, **message: object) -> float:
         return self.watch.step((self.stream, pb.WatchResponse(**message)))  # type: ignore[arg-type]
 
-    def update(
-        self, prev: int, number: int, *states: pb.PromptState, epoch: str = "one", more: bool = False
-    ) -> float:
+    def update(self, prev: int, number: int, *states: pb.PromptState, epoch: str = "one", more: bool = False) -> float:
         revision = common.Revision(epoch=epoch, number=number)
         return self.says(update=pb.WatchUpdate(prev_revision=prev, revision=revision, states=states, more=more))
 
     def bookmark(self, number: int, epoch: str = "one", nonce: int | None = None) -> float:
         revision = common.Revision(epoch=epoch, number=number)
-        return self.says(bookmark=pb.WatchBookmark(nonce=self.stream.nonce if nonce is None else nonce, revision=revision))
+        return self.says(
+            bookmark=pb.WatchBookmark(nonce=self.stream.nonce if nonce is None else nonce, revision=revision)
+        )
 
     def follows(self, **production: int) -> None:
         """Open, synced at revision 1 and confirmed."""

@@ -61,15 +61,11 @@ class FakeStore:
         self._fail()
         return Read([self.prompts.get(name) for name in names], self.revision)
 
-    async def read_versions(
-        self, namespace: str, keys: Sequence[tuple[str, int]]
-    ) -> Read[list[VersionRecord | None]]:
+    async def read_versions(self, namespace: str, keys: Sequence[tuple[str, int]]) -> Read[list[VersionRecord | None]]:
         self._fail()
         return Read([self.versions.get(key) for key in keys], self.revision)
 
-    async def list_prompts(
-        self, namespace: str, *, after: str, prefix: str, limit: int
-    ) -> Read[list[PromptRecord]]:
+    async def list_prompts(self, namespace: str, *, after: str, prefix: str, limit: int) -> Read[list[PromptRecord]]:
         self._fail()
         names = [name for name in sorted(self.prompts) if name > after and name.startswith(prefix)]
         return Read([self.prompts[name] for name in names[:limit]], self.revision)
@@ -101,7 +97,7 @@ class FakeStore:
 
 @dataclass
 class FakeReader:
-    """Answers from a FakeStore, at its revision. `script` overrules the next reads, in order; `asked` remembers each."""
+    """Answers from a FakeStore, at its revision. `script` overrules the next reads in order; `asked` has them all."""
 
     store: FakeStore
     asked: list[tuple[str, str, str, Freshness]] = field(default_factory=list)

@@ -8,13 +8,13 @@ import grpc
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
+
 from promptwire_service.rpc.admin_service import AdminService
 from promptwire_service.rpc.binding import bind
 from promptwire_service.rpc.listening import listen
 from promptwire_service.rpc.prompt_service import PromptService
 from promptwire_service.server import ADMIN, PROMPTS, Service
 from promptwire_service.storage.base import Store
-
 from tests.unit.service.fakes import Below
 
 SECONDS = 10.0

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+
 from promptwire.domain import limits
 from promptwire_service.commands import batch_resolve as module
 from promptwire_service.commands.batch_resolve import BatchResolved, batch_resolve
@@ -10,14 +11,11 @@ from promptwire_service.commands.pairs import Resolved
 from promptwire_service.domain.errors import Code, RegistryError, store_unavailable
 from promptwire_service.domain.reads import CACHED, STRONG, Answer, Freshness
 from promptwire_service.domain.records import Revision
-
 from tests.unit.service.fakes import NOW, Below, a_prompt, a_version, fields
 
 
 async def batch(below: Below, *references: str, freshness: Freshness = CACHED) -> BatchResolved:
-    return await batch_resolve(
-        below.registry, namespace="default", references=references, freshness=freshness
-    )
+    return await batch_resolve(below.registry, namespace="default", references=references, freshness=freshness)
 
 
 def told(answer: BatchResolved) -> list[int | str]:
@@ -50,7 +48,12 @@ async def test_the_revision_is_the_oldest_of_all(below: Below) -> None:
     prompt = a_prompt(production=2)
     below.reader.script.extend(
         Answer(value, Revision("epoch", number), age)
-        for value, number, age in [(prompt, 35, 0.1), (a_version(2), 35, 0.1), (prompt, 31, 0.3), (a_version(1), 31, 0.1)]
+        for value, number, age in [
+            (prompt, 35, 0.1),
+            (a_version(2), 35, 0.1),
+            (prompt, 31, 0.3),
+            (a_version(1), 31, 0.1),
+        ]
     )
     answer = await batch(below, "team/greeting@production", "team/greeting/1")
     assert answer.revision is not None

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+
 from promptwire_service.domain.records import Read, Revision
 from promptwire_service.storage.fenced import FencedCache
 
@@ -40,7 +41,7 @@ def cache(source: Source) -> FencedCache[str, int]:
 
 
 async def started(source: Source, reads: int) -> None:
-    while source.reads < reads:
+    while source.reads < reads:  # noqa: ASYNC110 - a turn of the loop, not a time
         await asyncio.sleep(0)
 
 

@@ -3,11 +3,11 @@
 import asyncio
 
 import pytest
+
 from promptwire_service.commands import get_status as module
 from promptwire_service.commands.get_status import get_status
 from promptwire_service.domain.errors import RegistryError, store_unavailable
 from promptwire_service.domain.status import NamespaceStatus
-
 from tests.unit.service.fakes import INFO, NOW, Below, fields
 
 

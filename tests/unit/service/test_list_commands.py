@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from promptwire.domain import limits
 from promptwire.domain.violations import Violation
 from promptwire_service.commands.list_prompt_versions import VersionsPage, list_prompt_versions
@@ -14,22 +15,17 @@ from promptwire_service.commands.list_prompts import PromptsPage, list_prompts
 from promptwire_service.commands.paging import Listing
 from promptwire_service.domain.errors import RegistryError
 from promptwire_service.domain.records import Read, Revision
-
 from tests.unit.service.fakes import NOW, Below, a_prompt, a_version, fields
 
 
 async def prompts_page(
     below: Below, token: str = "", size: int = 0, prefix: str = "", namespace: str = "default"
 ) -> PromptsPage:
-    return await list_prompts(
-        below.registry, namespace=namespace, name_prefix=prefix, page_size=size, page_token=token
-    )
+    return await list_prompts(below.registry, namespace=namespace, name_prefix=prefix, page_size=size, page_token=token)
 
 
 async def versions_page(below: Below, token: str = "", size: int = 0, name: str = "a") -> VersionsPage:
-    return await list_prompt_versions(
-        below.registry, namespace="default", name=name, page_size=size, page_token=token
-    )
+    return await list_prompt_versions(below.registry, namespace="default", name=name, page_size=size, page_token=token)
 
 
 async def test_pages_tell_every_prompt_once_in_order(below: Below) -> None:
@@ -94,7 +90,8 @@ async def test_a_token_is_good_for_its_own_list_only(below: Below) -> None:
         below.store.add(a_prompt(name), a_version(1, name), a_version(2, name), a_version(3, name))
     prompts_token = (await prompts_page(below, size=1, prefix="a")).next_page_token
     versions_token = (await versions_page(below, size=1)).next_page_token
-    assert prompts_token and versions_token
+    assert prompts_token
+    assert versions_token
     for call in (
         prompts_page(below, prompts_token, prefix="aa"),
         prompts_page(below, prompts_token, prefix="a", namespace="other"),
@@ -119,9 +116,7 @@ async def test_versions_come_newest_first_with_their_prompt(below: Below) -> Non
     assert ([version.version for version in last.versions], last.next_page_token) == ([1], "")
 
 
-async def test_a_page_cut_by_its_bytes_is_not_taken_for_the_last(
-    below: Below, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_page_cut_by_its_bytes_is_not_taken_for_the_last(below: Below, monkeypatch: pytest.MonkeyPatch) -> None:
     below.store.add(a_prompt("a"), *(a_version(number, "a") for number in (1, 2, 3)))
 
     async def cut(*_: object, **__: object) -> Read[list[object]]:

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+
 from promptwire_service.commands.get_prompt import get_prompt
 from promptwire_service.commands.get_prompt_version import get_prompt_version
 from promptwire_service.commands.pairs import Resolved
@@ -10,7 +11,6 @@ from promptwire_service.commands.resolve import resolve
 from promptwire_service.domain.errors import Code, RegistryError
 from promptwire_service.domain.reads import CACHED, STRONG, Answer, Freshness
 from promptwire_service.domain.records import Revision
-
 from tests.unit.service.fakes import NOW, Below, a_prompt, a_version, fields
 
 PROMPT = a_prompt(production=2, staging=3, canary=2)

@@ -2,14 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any
 
 import grpc
 import pytest
 import structlog
-from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
+
+from promptwire.domain.violations import Violation
 from promptwire.v1 import admin_service_pb2 as admin_pb
 from promptwire.v1 import common_pb2
 from promptwire.v1 import prompt_service_pb2 as pb
@@ -18,7 +18,6 @@ from promptwire_service.domain.errors import (
     RegistryError,
     alias_conflict,
     invalid,
-    shutting_down,
     store_unavailable,
 )
 from promptwire_service.domain.operations import DeleteAlias, DeleteTags, Register, SetAlias, SetTags
@@ -26,8 +25,6 @@ from promptwire_service.domain.reads import CACHED, Freshness
 from promptwire_service.domain.records import Revision
 from promptwire_service.rpc.binding import bind
 from promptwire_service.server import PROMPTS
-
-from promptwire.domain.violations import Violation
 from tests.unit.service.fakes import Below, a_prompt, a_version
 from tests.unit.service.serving import SECONDS, NoStreams, Told, call, serving
 
@@ -39,9 +36,7 @@ Caller = Callable[..., Awaitable[Any]]
 
 @pytest.fixture
 async def channel(below: Below) -> AsyncIterator[grpc.aio.Channel]:
-    below.store.add(
-        a_prompt(production=2, canary=2), a_version(1), a_version(2, tags="x"), a_version(3, etag=39)
-    )
+    below.store.add(a_prompt(production=2, canary=2), a_version(1), a_version(2, tags="x"), a_version(3, etag=39))
     async with serving(below) as opened:
         yield opened
 
@@ -285,80 +280,3 @@ async def test_a_cancelled_call_is_no_failure(
 async def test_a_service_with_a_method_missing_cannot_be_bound(below: Below) -> None:
     with pytest.raises(TypeError, match=r"RegisterPrompt: no part has register_prompt"):
         bind(PROMPTS, NoStreams())
-
-
-@dataclass
-class Streams(NoStreams):
-    """Echoes nonces until told otherwise."""
-
-    failure: Exception | None = None
-    closed: int = 0
-
-    async def watch(self, requests: AsyncIterator[pb.WatchRequest], context: Any) -> AsyncIterator[Message | bytes]:
-        try:
-            async for request in requests:
-                if self.failure:
-                    raise self.failure
-                reply = pb.WatchResponse(bookmark=pb.WatchBookmark(nonce=request.renew.nonce))
-                yield reply if request.renew.nonce % 2 else reply.SerializeToString()
-        finally:
-            self.closed += 1
-
-    async def stream_changes(self, request: Any, context: Any) -> AsyncIterator[Message]:
-        yield pb.StreamChangesResponse(actor="ana")
-        if self.failure:
-            raise self.failure
-
-
-def renew(nonce: int) -> bytes:
-    return pb.WatchRequest(renew=pb.WatchRenew(nonce=nonce)).SerializeToString()
-
-
-async def test_streams_carry_messages_and_encoded_ones_alike(below: Below) -> None:
-    async with serving(below, streams := Streams()) as channel:
-        watch = channel.stream_stream("/promptwire.v1.PromptService/Watch", None, pb.WatchResponse.FromString)
-        replies = [reply.bookmark.nonce async for reply in watch(iter([renew(1), renew(2), renew(3)]), timeout=SECONDS)]
-    assert (replies, streams.closed) == ([1, 2, 3], 1)
-
-
-@pytest.mark.parametrize(
-    ("failure", "code", "reason"),
-    [
-        (shutting_down(), grpc.StatusCode.UNAVAILABLE, "SHUTTING_DOWN"),
-        (ZeroDivisionError("secret"), grpc.StatusCode.INTERNAL, "INTERNAL"),
-    ],
-)
-async def test_a_stream_that_fails_ends_with_the_error(
-    below: Below, failure: Exception, code: grpc.StatusCode, reason: str
-) -> None:
-    async with serving(below, streams := Streams(failure)) as channel:
-        changes = channel.unary_stream("/promptwire.v1.PromptService/StreamChanges")(b"", timeout=SECONDS)
-        assert await changes.read() == pb.StreamChangesResponse(actor="ana").SerializeToString()
-        error = await told(changes.read())
-        assert (error.code, error.info.reason) == (code, reason)
-        watch = channel.stream_stream("/promptwire.v1.PromptService/Watch")(iter([renew(1)]), timeout=SECONDS)
-        error = await told(watch.read())
-        assert (error.code, error.info.reason, streams.closed) == (code, reason, 1)
-
-
-async def test_a_malformed_message_on_a_stream_ends_it_by_its_field(below: Below) -> None:
-    async with serving(below, streams := Streams()) as channel:
-        bad = b"\x0a\x04\x0a\x02\xff\xfe"
-        watch = channel.stream_stream("/promptwire.v1.PromptService/Watch")(iter([renew(1), bad]), timeout=SECONDS)
-        await watch.read()
-        error = await told(watch.read())
-        assert (error.code, error.fields) == (grpc.StatusCode.INVALID_ARGUMENT, ["hello.namespace"])
-        changes = channel.unary_stream("/promptwire.v1.PromptService/StreamChanges")(b"\x0a\x02\xff\xfe", timeout=SECONDS)
-        error = await told(changes.read())
-        assert (error.fields, streams.closed) == (["namespace"], 1)
-
-
-async def test_a_watcher_that_hangs_up_is_let_go_of_at_once(below: Below) -> None:
-    async with serving(below, streams := Streams()) as channel:
-        watch = channel.stream_stream("/promptwire.v1.PromptService/Watch")()
-        await watch.write(renew(1))
-        await watch.read()
-        watch.cancel()
-        async with asyncio.timeout(SECONDS):
-            while not streams.closed:
-                await asyncio.sleep(0)

@@ -1,4 +1,6 @@
-"""What watchers are told: each update leads to a state that existed, in order, whole, and the last one always arrives."""
+"""What watchers are told: each update leads to a state that existed, in order, whole, and the last one always
+arrives.
+"""
 
 import asyncio
 import random
@@ -11,6 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from promptwire.domain.content import Content
 from promptwire_service.domain.changes import LogPage
 from promptwire_service.domain.errors import RegistryError, store_unavailable
@@ -19,9 +22,10 @@ from promptwire_service.domain.reads import CACHED, STRONG, Freshness
 from promptwire_service.domain.records import PromptRecord, Read, Revision, VersionRecord
 from promptwire_service.storage.memory import MemoryStore
 from promptwire_service.watch.coherence import Coherence
-from promptwire_service.watch.watcher import Bookmark, Follows, Frame, Resync, Update, Watcher, versions_of
+from promptwire_service.watch.watcher import Bookmark, Follows, Frame, Goodbye, Resync, Update, Watcher, versions_of
 
 NS = "test"
+NOWHERE = Revision("", 0)
 
 
 class UnreliableStore(MemoryStore):
@@ -76,15 +80,17 @@ class Agent:
     frames: list[Frame] = field(default_factory=list)
     prompts: dict[str, PromptRecord | None] = field(default_factory=dict)
     bodies: dict[tuple[str, int], VersionRecord] = field(default_factory=dict)
-    revision: Revision = Revision("", 0)
+    revision: Revision = NOWHERE
     check: Callable[["Agent", Update], None] | None = None
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
     reading: asyncio.Event = field(default_factory=asyncio.Event)
+    left: bool = False
 
     async def run(self) -> None:
         async for frame in self.watcher.frames():
             self.apply(frame)
             await self.reading.wait()
+        self.left = True
 
     def apply(self, frame: Frame) -> None:
         self.frames.append(frame)
@@ -130,17 +136,13 @@ class World:
 
     async def register(self, name: str = "p", text: str = "hello") -> Written:
         content = Content(text)
-        return await self.write(
-            Register(name=name, content=content, digest=content.digest, commit_message="", tags={})
-        )
+        return await self.write(Register(name=name, content=content, digest=content.digest, commit_message="", tags={}))
 
     async def alias(self, alias: str, version: int, name: str = "p") -> Written:
         return await self.write(SetAlias(name=name, alias=alias, version=version))
 
     @asynccontextmanager
-    async def agent(
-        self, follows: Follows, resume: Revision | None = None, check: Any = None
-    ) -> AsyncIterator[Agent]:
+    async def agent(self, follows: Follows, resume: Revision | None = None, check: Any = None) -> AsyncIterator[Agent]:
         hub = (await self.coherence.space(NS)).hub
         watcher = Watcher(hub, "id", "name", "peer", 0)
         agent = Agent(watcher, check=check)
@@ -285,7 +287,9 @@ async def test_a_bookmark_comes_after_everything_before_it() -> None:
         async with w.agent({"p": {"latest"}}) as agent:
             await agent.until(lambda: bool(agent.updates))
             w.store.mute = True
-            await w.store.write(NS, Write(operation=SetAlias(name="p", alias="a", version=1), request_id="x", actor="t"))
+            await w.store.write(
+                NS, Write(operation=SetAlias(name="p", alias="a", version=1), request_id="x", actor="t")
+            )
             hub = (await w.coherence.space(NS)).hub
             await hub.feed.look()
             agent.watcher.bookmark(7)
@@ -320,7 +324,8 @@ async def test_another_history_replaces_what_was_told() -> None:
             assert Resync("EPOCH_CHANGED") in agent.frames
             assert agent.prompts["p"].aliases == {}  # type: ignore[union-attr]
             answer = await w.coherence.version(NS, "p", 1, CACHED)
-            assert answer.value is not None and answer.value.content.text == "another world"
+            assert answer.value is not None
+            assert answer.value.content.text == "another world"
 
 
 async def test_a_cursor_below_the_logs_floor_starts_over() -> None:
@@ -388,6 +393,18 @@ async def test_streams_in_the_same_position_share_one_update() -> None:
             assert one.updates[-1] is two.updates[-1]
 
 
+async def test_a_stream_that_does_not_leave_after_goodbye_is_shown_out() -> None:
+    async with world() as w:
+        await w.register()
+        async with w.agent({"p": {"latest"}}) as agent:
+            await agent.until(lambda: bool(agent.updates))
+            w.coherence.drain()
+            await agent.until(lambda: isinstance(agent.frames[-1], Goodbye))
+            async with asyncio.timeout(5):
+                while not agent.left:  # noqa: ASYNC110 - its stream's end is what is waited for
+                    await asyncio.sleep(0.01)
+
+
 async def test_an_outage_is_survived_and_made_up_for() -> None:
     async with world() as w:
         await w.register()
@@ -415,7 +432,8 @@ async def test_a_read_waits_for_the_revision_it_is_to_hold() -> None:
         write = Write(operation=SetAlias(name="p", alias="a", version=1), request_id="x", actor="t")
         written = await w.store.write(NS, write)
         answer = await w.coherence.prompt(NS, "p", Freshness(min_revision=written.revision))
-        assert answer.value is not None and answer.value.aliases == {"a": 1}
+        assert answer.value is not None
+        assert answer.value.aliases == {"a": 1}
         with pytest.raises(RegistryError) as caught:
             await w.coherence.prompt(NS, "p", Freshness(min_revision=Revision(written.revision.epoch, 99)))
         assert caught.value.reason == "STORE_BEHIND"
@@ -427,11 +445,10 @@ async def test_a_strong_read_holds_a_write_made_elsewhere() -> None:
         await w.register()
         await w.coherence.prompt(NS, "p", CACHED)
         w.store.mute = True
-        await w.store.write(
-            NS, Write(operation=SetAlias(name="p", alias="a", version=1), request_id="x", actor="t")
-        )
+        await w.store.write(NS, Write(operation=SetAlias(name="p", alias="a", version=1), request_id="x", actor="t"))
         answer = await w.coherence.prompt(NS, "p", STRONG)
-        assert answer.value is not None and answer.value.aliases == {"a": 1}
+        assert answer.value is not None
+        assert answer.value.aliases == {"a": 1}
 
 
 @settings(max_examples=60, deadline=None)
@@ -462,7 +479,9 @@ async def _random_traffic(seed: int) -> None:
                     elif choice == 1:
                         await w.alias(draw.choice("ab"), draw.randrange(1, 4), name=name)
                     elif choice == 2:
-                        await w.write(SetTags(name=name, version=draw.choice([None, 1]), tags={"t": str(draw.random())}))
+                        await w.write(
+                            SetTags(name=name, version=draw.choice([None, 1]), tags={"t": str(draw.random())})
+                        )
                     else:
                         await w.write(DeleteAlias(name=name, alias=draw.choice("ab")))
                 except RegistryError:

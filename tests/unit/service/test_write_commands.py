@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+
 from promptwire.domain.content import Content
 from promptwire_service.commands.context import Registry
 from promptwire_service.commands.delete_alias import delete_alias
@@ -15,7 +16,6 @@ from promptwire_service.commands.set_tags import set_tags
 from promptwire_service.domain.errors import Code, RegistryError, alias_conflict
 from promptwire_service.domain.operations import DeleteAlias, DeleteTags, Register, SetAlias, SetTags, Write
 from promptwire_service.domain.records import Revision
-
 from tests.unit.service.fakes import Below, fields
 
 OPTIONS = WriteOptions(request_id="r-1", actor="ana@laptop", reason="ticket 7", expected_etag=17)
@@ -67,9 +67,7 @@ async def refusal(command: Callable[..., Awaitable[Any]], below: Below, **change
 )
 async def test_a_write_reaches_the_store_whole(below: Below, command: Any, operation: Any) -> None:
     await call(command, below.registry)
-    expected = Write(
-        operation=operation, request_id="r-1", actor="ana@laptop", reason="ticket 7", expected_etag=17
-    )
+    expected = Write(operation=operation, request_id="r-1", actor="ana@laptop", reason="ticket 7", expected_etag=17)
     assert below.store.writes == [("default", expected)]
 
 

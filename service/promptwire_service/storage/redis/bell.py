@@ -1,7 +1,7 @@
 """The bell: one pub/sub connection that tells which namespaces may have changed.
 
-It carries nothing that anyone relies on. Pub/sub may lose a message; who listens also looks at the log by the clock, and is
-rung each time a subscription is made, so after every reconnect too.
+It carries nothing that anyone relies on. Pub/sub may lose a message; who listens also looks at the log by the
+clock, and is rung each time a subscription is made, so after every reconnect too.
 """
 
 import asyncio
@@ -30,7 +30,9 @@ class Bell:
         self._task: asyncio.Task[None] | None = None
 
     def listen(self, channel: str, ring: Callable[[int], None]) -> Callable[[], None]:
-        """Calls `ring` with each number on the channel, and with 0 each time it is subscribed; returns what ends that."""
+        """Calls `ring` with each number on the channel, and with 0 each time it is subscribed; returns what ends
+        that.
+        """
         self._listeners.setdefault(channel, []).append(ring)
         self._changed.set()
         if self._task is None:

@@ -83,7 +83,8 @@ def write_json(write: Write) -> str:
             "expected_etag": _number(write.expected_etag),
         }
     )
-    # Who repeats a request may have a newer actor string, e.g. after a restart elsewhere: it is the same write all the same.
+    # Who repeats a request may have a newer actor string, e.g. after a restart elsewhere: it is the same write all
+    # the same.
     fingerprint = _compact({key: value for key, value in body.items() if key != "actor"})
     return _compact(
         {

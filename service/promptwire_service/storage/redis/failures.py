@@ -42,12 +42,10 @@ def translated() -> Iterator[None]:
     except OutOfMemoryError as error:
         raise store_full() from error
     except RedisError as error:
-        for kind, problem in _PROBLEMS:
-            if isinstance(error, kind):
-                break
-        else:
-            if not (isinstance(error, ResponseError) and str(error).startswith(_PERSISTENCE_CODES)):
-                raise
+        problem = next((text for kind, text in _PROBLEMS if isinstance(error, kind)), None)
+        if isinstance(error, ResponseError) and str(error).startswith(_PERSISTENCE_CODES):
             problem = "it cannot persist or replicate writes now"
+        if problem is None:
+            raise
         _log.warning("store call failed", problem=problem, error=str(error))
         raise store_unavailable(problem) from error

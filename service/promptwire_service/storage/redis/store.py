@@ -1,9 +1,9 @@
 """The store on Redis or Valkey. Each call is one script, so each is atomic and knows the revision it answers from.
 
 A namespace's keys share the hash tag `{<namespace>}`: one slot is the unit of atomicity, order and sharding.
-`pw:{ns}:meta` (revision, id of the data set), `:names` (index), `:p:<name>` (prompt), `:a:<name>` (aliases), `:t:<name>`
-(tags), `:v:<name>:<n>` (version), `:vt:<name>:<n>` (its tags), `:log` (stream of changes), `:request:<id>` (answers kept for
-repeats), and the channel `:bell`.
+`pw:{ns}:meta` (revision, id of the data set), `:names` (index), `:p:<name>` (prompt), `:a:<name>` (aliases),
+`:t:<name>` (tags), `:v:<name>:<n>` (version), `:vt:<name>:<n>` (its tags), `:log` (stream of changes), `:request:<id>`
+(answers kept for repeats), and the channel `:bell`.
 """
 
 import json
@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from promptwire.domain import limits
 from promptwire_service.domain.changes import LogPage
 from promptwire_service.domain.errors import (
     RegistryError,
@@ -22,7 +23,6 @@ from promptwire_service.domain.errors import (
     too_many,
     version_not_found,
 )
-from promptwire.domain import limits
 from promptwire_service.domain.operations import DeleteAlias, SetAlias, SetTags, Write, Written
 from promptwire_service.domain.records import PromptRecord, Read, VersionRecord
 from promptwire_service.storage.base import StoreInfo
@@ -58,9 +58,7 @@ def meta_key(namespace: str) -> str:
 class RedisStore:
     """Store on one Redis or Valkey server; see storage.base.Store. Takes over `connections` and closes them."""
 
-    def __init__(
-        self, connections: Connections, info: StoreInfo, *, log_entries_kept: int = LOG_ENTRIES_KEPT
-    ) -> None:
+    def __init__(self, connections: Connections, info: StoreInfo, *, log_entries_kept: int = LOG_ENTRIES_KEPT) -> None:
         self._connections = connections
         self._info = info
         self._log_entries_kept = log_entries_kept
@@ -86,15 +84,11 @@ class RedisStore:
         head, rows = await self._run(_READ_PROMPTS, namespace, *names)
         return Read([prompt_of(row) if row else None for row in rows], revision_of(head))
 
-    async def read_versions(
-        self, namespace: str, keys: Sequence[tuple[str, int]]
-    ) -> Read[list[VersionRecord | None]]:
+    async def read_versions(self, namespace: str, keys: Sequence[tuple[str, int]]) -> Read[list[VersionRecord | None]]:
         head, rows = await self._run(_READ_VERSIONS, namespace, *(part for key in keys for part in key))
         return Read([version_of(row) if row else None for row in rows], revision_of(head))
 
-    async def list_prompts(
-        self, namespace: str, *, after: str, prefix: str, limit: int
-    ) -> Read[list[PromptRecord]]:
+    async def list_prompts(self, namespace: str, *, after: str, prefix: str, limit: int) -> Read[list[PromptRecord]]:
         lower = f"({after}" if after >= prefix and after else f"[{prefix}"
         # Names are ASCII: DEL comes after every character of a name.
         upper = f"[{prefix}\x7f" if prefix else "+"
@@ -123,9 +117,7 @@ class RedisStore:
         await self._bell.close()
         await self._connections.aclose()
 
-    async def _run(
-        self, script: Script, namespace: str, *arguments: str | int, writes: bool = False
-    ) -> Any:
+    async def _run(self, script: Script, namespace: str, *arguments: str | int, writes: bool = False) -> Any:
         redis = self._connections.writes if writes else self._connections.reads
         with translated():
             return await script.run(redis, meta_key(namespace), *arguments)
@@ -146,9 +138,7 @@ def _refusal(write: Write, answer: dict[str, Any]) -> RegistryError:
         case "ALIAS_NOT_FOUND", DeleteAlias(alias=alias):
             return alias_not_found(operation.name, alias, sorted(answer["known"]))
         case "ALIAS_CONFLICT", SetAlias(alias=alias) | DeleteAlias(alias=alias):
-            return alias_conflict(
-                operation.name, alias, operation.expected_version or 0, int(answer["actual"])
-            )
+            return alias_conflict(operation.name, alias, operation.expected_version or 0, int(answer["actual"]))
         case "TOO_MANY_ALIASES", SetAlias():
             return too_many("alias", limits.ALIASES_MAX_PER_PROMPT, operation.name)
         case "TOO_MANY_TAGS", SetTags():

@@ -1,0 +1,51 @@
+"""What the open stream was told to follow, and what it has still to be told."""
+
+import itertools
+import math
+from collections.abc import Iterable, Mapping
+
+from promptwire._core.followed import Followed, Item
+from promptwire.domain.references import Selector
+
+Told = list[tuple[str, list[Selector]]]
+"""Prompts' names, and the selectors of each."""
+
+
+class Subscriptions:
+    """Every followed item is untold, told, or acked: see Item.told. Guarded by the live table's lock."""
+
+    def __init__(self) -> None:
+        self._untold: dict[Followed, list[Item]] = {}
+        self._unacked: list[Item] = []
+
+    def add(self, item: Item) -> None:
+        self._untold.setdefault(item.prompt, []).append(item)
+
+    def begin(self, prompts: Iterable[Followed], resumes: bool, most: int, next_nonce: int) -> Told:
+        """For a new stream: what it follows from the start, at most so many prompts.
+
+        What the last stream did not tell whole cannot be resumed, so it is not among these.
+        """
+        self._untold = {prompt: list(prompt.items.values()) for prompt in prompts}
+        self._unacked = []
+        for item in itertools.chain.from_iterable(self._untold.values()):
+            item.told, item.acked = math.inf, False
+        whole = (prompt for prompt in self._untold if prompt.complete or not resumes)
+        return self._tell(list(itertools.islice(whole, most)), next_nonce)
+
+    def take(self, most: int, next_nonce: int) -> Told:
+        """What the open stream has to be told next, at most so many prompts."""
+        return self._tell(list(itertools.islice(self._untold, most)), next_nonce)
+
+    def acknowledge(self, nonce: int) -> None:
+        """The Renew with this nonce was answered, and so all that the stream was told before."""
+        for item in self._unacked:
+            item.acked = item.told <= nonce
+        self._unacked = [item for item in self._unacked if not item.acked]
+
+    def _tell(self, prompts: Iterable[Followed], next_nonce: int) -> Told:
+        chosen: Mapping[Followed, list[Item]] = {prompt: self._untold.pop(prompt) for prompt in prompts}
+        for item in itertools.chain.from_iterable(chosen.values()):
+            item.told = next_nonce
+            self._unacked.append(item)
+        return [(prompt.name, [item.selector for item in items]) for prompt, items in chosen.items()]
