@@ -145,7 +145,7 @@ async def serve(settings: Settings, *, ready: Callable[[str], None] | None = Non
         if running.done() and not running.cancelled():
             running.result()
     except (ListenError, StoreStartError) as error:
-        print(f"promptwire: {error}", file=sys.stderr)
+        print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     return process.exit_code
 
@@ -155,7 +155,7 @@ def run(**given: Any) -> int:
     try:
         settings = load(**given)
     except SettingsError as error:
-        print(f"promptwire: {error}", file=sys.stderr)
+        print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     logs.set_up(settings.log_format, settings.log_level)
     return asyncio.run(_serve_to_the_end(settings))

@@ -158,8 +158,10 @@ class LiveTable:
         """Reads never go back: what an answer shows to be out of date no longer counts."""
         with self._lock:
             followed = self._prompts.get(answer.name)
-            if followed is None or (self.position is not None and self.position.reaches(revision)):
+            if followed is None:
                 return
+            if followed.record and not followed.floor and self.position and self.position.reaches(revision):
+                return  # pushes have told as much
             outdated = [item for item in followed.items.values() if item.differs_from(answer)]
             if outdated and not followed.overtakes(revision, asked_at, self.position, self._position_at):
                 self._await_revision(followed, revision, self._clock())

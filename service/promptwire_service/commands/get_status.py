@@ -8,6 +8,7 @@ from typing import Final
 from promptwire.domain.names import check_namespace
 from promptwire_service.commands.context import Registry
 from promptwire_service.domain.errors import RegistryError, refuse
+from promptwire_service.domain.reads import CACHED
 from promptwire_service.domain.status import NamespaceStatus
 from promptwire_service.storage.base import StoreInfo
 
@@ -31,6 +32,8 @@ async def get_status(registry: Registry, *, namespace: str) -> ServiceStatus:
     try:
         async with asyncio.timeout(STORE_WAIT_SECONDS):
             store = await registry.store.info()
+            # A namespace that nobody has read yet is looked at for the first time here.
+            await registry.reader.reach(namespace, CACHED)
     except RegistryError as error:
         problem = error.message
     except TimeoutError:

@@ -185,7 +185,7 @@ async def test_a_store_that_will_not_do_is_one_line_and_its_code(
 
     monkeypatch.setattr(server, "opened_store", opened)
     assert await serve(Settings(listen="127.0.0.1:0")) == code
-    assert capsys.readouterr() == ("", "promptwire: redis://h:1/0 will not do\n")
+    assert capsys.readouterr() == ("", "error: redis://h:1/0 will not do\n")
 
 
 async def test_a_taken_port_is_one_line_before_the_store_is_opened(
@@ -195,7 +195,7 @@ async def test_a_taken_port_is_one_line_before_the_store_is_opened(
     with taken() as listener:
         address = f"127.0.0.1:{listener.getsockname()[1]}"
         assert await serve(Settings(listen=address)) == 1
-    assert capsys.readouterr() == ("", f"promptwire: cannot listen on {address}: address in use\n")
+    assert capsys.readouterr() == ("", f"error: cannot listen on {address}: address in use\n")
 
 
 async def test_cancelled_it_ends_in_order(memory: MemoryStore) -> None:
@@ -213,7 +213,7 @@ def test_a_bad_setting_is_one_line_and_a_usage_error(
     assert server.run(store=None) == 2
     out, err = capsys.readouterr()
     assert not out
-    assert err.startswith("promptwire: PROMPTWIRE_DRAIN_SECONDS: ")
+    assert err.startswith("error: PROMPTWIRE_DRAIN_SECONDS: ")
     assert err.count("\n") == 1
 
 
