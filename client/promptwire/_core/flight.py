@@ -16,4 +16,4 @@ class Flight:
         self.future: Future[PromptVersion | None] = Future()
         """None when the answer was overtaken: ask again."""
         self.fence: Revision | None = None
-        """A write of this client that the answer must not be older than."""
+        """Something of the prompt that this client has seen or written since; the answer must not be older."""

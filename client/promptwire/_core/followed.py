@@ -96,6 +96,8 @@ class Item:
             return record.version_of(self.selector) != version or record.aliases_of(version) != self.value.aliases
         if self.value.version == answer.version:
             return self.value != answer
+        if self.selector == LATEST:
+            return self.value.version < answer.version
         return self.selector in answer.aliases
 
     def rest_on(self, lease: Lease) -> None:

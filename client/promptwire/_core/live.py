@@ -157,6 +157,7 @@ class LiveTable:
     def saw(self, answer: PromptVersion | Prompt, revision: Revision, asked_at: float) -> None:
         """Reads never go back: what an answer shows to be out of date no longer counts."""
         with self._lock:
+            self._fence(answer.name, revision)
             followed = self._prompts.get(answer.name)
             if followed is None:
                 return
@@ -171,10 +172,8 @@ class LiveTable:
         """Read your writes: what is older than this write of a prompt no longer counts."""
         with self._lock:
             self.observe(revision)
-            for reference, flight in list(self._flights.items()):
-                if reference.name == name:
-                    flight.fence = revision
-                    del self._flights[reference]  # who asks from now on asks anew
+            for flight in self._fence(name, revision):
+                self.abandon(flight)  # who asks from now on asks anew
             followed = self._prompts.get(name)
             if followed is None:
                 return
@@ -182,6 +181,14 @@ class LiveTable:
             if followed.pushed and followed.believes(self.position):
                 return  # the push was faster than the answer
             self._forget(list(followed.items.values()))
+
+    def _fence(self, name: str, revision: Revision) -> list[Flight]:
+        """What is asked about a prompt now must not bring what is older; these questions."""
+        flights = [flight for reference, flight in self._flights.items() if reference.name == name]
+        for flight in flights:
+            if flight.fence is None or not revision.is_behind(flight.fence):
+                flight.fence = revision
+        return flights
 
     def _forget(self, items: Iterable[Item]) -> None:
         for item in items:

@@ -5,7 +5,6 @@ what this client saw of it earlier or wrote itself. And once all is delivered, i
 """
 
 import copy
-import os
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +12,14 @@ from dataclasses import dataclass
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from promptwire._core import checks, decoding
 from promptwire._core.backoff import Backoff
@@ -263,4 +269,9 @@ class Model(RuleBasedStateMachine):
 
 
 TestModel = Model.TestCase
-TestModel.settings = settings(max_examples=int(os.environ.get("EX", "60")), stateful_step_count=50, deadline=None)
+TestModel.settings = settings(max_examples=60, stateful_step_count=50, deadline=None)
+
+
+@pytest.mark.soak
+def test_for_long() -> None:
+    run_state_machine_as_test(Model, settings=settings(max_examples=10_000, stateful_step_count=50, deadline=None))
