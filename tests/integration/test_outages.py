@@ -19,7 +19,7 @@ import promptwire
 from promptwire.v1 import common_pb2 as common
 from promptwire.v1 import prompt_service_pb2 as pb
 from promptwire.v1 import prompt_service_pb2_grpc as pb_grpc
-from tests.support.servers import free_port, running_server, valkey_server
+from tests.support.servers import REDIS_SERVER, free_port, running_server, valkey_server
 from tests.support.service import ServiceProcess, running_service
 
 DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
@@ -182,6 +182,42 @@ def test_cached_answers_go_on_while_the_store_is_down_and_strong_ones_do_not_lie
             stub.Resolve(strong)
         assert caught.value.code() == grpc.StatusCode.UNAVAILABLE  # type: ignore[attr-defined]
         until(lambda: stub.Resolve(cached).info.max_age.seconds >= 1, "answers tell how old they may be")
+
+
+def test_a_full_store_refuses_writes_whole_and_goes_on_reading(tmp_path: Path) -> None:
+    with (
+        running_server(valkey_server(), *DURABLE, "--maxmemory", "12mb") as store,
+        running_service(tmp_path / "data", store=store.url) as service,
+        seeded(service.target) as client,
+    ):
+        registered = 0
+        with pytest.raises(promptwire.UnavailableError) as caught:
+            for _ in range(20):
+                client.register_prompt("big", "x" * (1 << 20))
+                registered += 1
+        assert caught.value.reason == "STORE_FULL"
+        assert [version.version for version in client.list_prompt_versions("big")] == list(range(registered, 0, -1))
+        assert client.load_prompt("p@production").version == 1
+        with store.client() as server:
+            server.config_set("maxmemory", "100mb")
+        assert client.register_prompt("big", "small").version == registered + 1
+
+
+@pytest.mark.redis
+@pytest.mark.skipif(REDIS_SERVER is None, reason="needs Debian's redis-server package")
+def test_the_whole_way_on_debians_redis(tmp_path: Path) -> None:
+    assert REDIS_SERVER is not None
+    with (
+        running_server(REDIS_SERVER, *DURABLE) as store,
+        running_service(tmp_path / "data", store=store.url) as service,
+        seeded(service.target) as manager,
+        promptwire.Client(service.target) as agent,
+    ):
+        handle = agent.handle("p@production")
+        for version in (2, 1, 2):
+            manager.set_prompt_alias("p", "production", version)
+            until(lambda version=version: handle.current.version == version, "the push arrives")  # type: ignore[misc]
+        assert manager.server_status().store.server.startswith("redis 7.")
 
 
 @pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
