@@ -16,6 +16,8 @@ from promptwire.values import AliasChange, Changes, Prompt, PromptVersion, Revis
 class Client:
     """A prompt registry's client. Safe to share between threads and across forks; make one and keep it.
 
+    Forks want GRPC_ENABLE_FORK_SUPPORT=1 in the environment, else grpc itself may crash the child.
+
     It connects when it first needs to. Every method that calls the service may raise InvalidArgumentError,
     PermissionDeniedError or UnavailableError besides what it names, and never anything of grpc's. A write is retried
     under one request id, so it happens at most once; the same client's reads include it from then on.

@@ -1,6 +1,7 @@
 """kill -9 of the service and of its embedded store at random moments during writes.
 
-Afterwards every acknowledged version, alias and tag is there, nothing is there twice, and revisions are contiguous.
+Afterwards every acknowledged version, alias and tag is there, nothing is there twice, and revisions are
+contiguous. All the while an agent reads, and nothing that it reads goes back.
 `make soak` does it fifty times; PROMPTWIRE_TEST_KILLS and PROMPTWIRE_TEST_SEED choose otherwise.
 """
 
@@ -47,20 +48,51 @@ class Writer:
 
     def _write(self, client: promptwire.Client, draw: random.Random) -> None:
         text = f"{self.name} {self.writes} {draw.random()}"
-        choice = draw.randrange(3) if self.versions else 0
+        newest = max(self.versions, default=0)
+        choice = draw.randrange(3) if newest else 0
+        if choice == 1 and self.alias == newest:
+            choice = 0  # the alias only ever goes up, so that a reader can tell if it went back
         if choice == 0:
             version = client.register_prompt(self.name, text)
             assert version.version not in self.versions, "a version number was acknowledged twice"
             self.versions[version.version] = text
         elif choice == 1:
-            number = draw.choice(sorted(self.versions))
-            client.set_prompt_alias(self.name, "production", number)
-            self.alias = number
+            client.set_prompt_alias(self.name, "production", newest)
+            self.alias = newest
             # The client's own reads hold its own writes, whatever was killed meanwhile.
-            assert client.load_prompt(f"{self.name}@production").version == number
+            assert client.load_prompt(f"{self.name}@production").version == newest
         else:
             client.set_prompt_tag(self.name, "note", text)
             self.tag = text
+
+
+@dataclass
+class Reader:
+    """An agent that resolves the alias of each writer, again and again: it must never see one go back."""
+
+    target: str
+    names: list[str]
+    stopped: threading.Event
+    seen: dict[str, int] = field(default_factory=dict)
+    error: BaseException | None = None
+
+    def run(self) -> None:
+        try:
+            with promptwire.Client(self.target, timeout_seconds=60) as client:
+                while not self.stopped.wait(0.001):
+                    for name in self.names:
+                        self._read(client, name)
+        except BaseException as error:
+            self.error = error
+
+    def _read(self, client: promptwire.Client, name: str) -> None:
+        try:
+            version = client.load_prompt(f"{name}@production").version
+        except promptwire.NotFoundError:
+            assert name not in self.seen, "what was there is gone"
+            return
+        assert version >= self.seen.get(name, 0), f"{name} went back from {self.seen[name]} to {version}"
+        self.seen[name] = version
 
 
 def kill_at_random(tmp_path: Path, kills: int, seed: int) -> tuple[int, Counter[str]]:
@@ -70,7 +102,8 @@ def kill_at_random(tmp_path: Path, kills: int, seed: int) -> tuple[int, Counter[
     service.start()
     stopped = threading.Event()
     writers = [Writer(f"prompt-{index}", service.target, seed + index, stopped) for index in range(WRITERS)]
-    threads = [threading.Thread(target=writer.run) for writer in writers]
+    reader = Reader(service.target, [writer.name for writer in writers], stopped)
+    threads = [threading.Thread(target=one.run) for one in (*writers, reader)]
     killed: Counter[str] = Counter()
     try:
         for thread in threads:
@@ -98,7 +131,7 @@ def kill_at_random(tmp_path: Path, kills: int, seed: int) -> tuple[int, Counter[
         stopped.set()
         for thread in threads:
             thread.join(90)
-    assert not [writer.error for writer in writers if writer.error], [writer.error for writer in writers]
+    assert not [one.error for one in (*writers, reader) if one.error]
     check(service.target, writers)
     assert service.stop() == 0
     return sum(writer.writes for writer in writers), killed

@@ -1,5 +1,9 @@
-"""A client that was made before a fork works in the child, and still in the parent."""
+"""A client that was made before a fork works in the child, and still in the parent.
 
+With GRPC_ENABLE_FORK_SUPPORT, as docs/adr/0002-client-core.md advises: without it grpc now and then crashes the child.
+"""
+
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,7 +17,8 @@ ROOT = Path(__file__).parents[3]
 def start(*arguments: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", *arguments]
     pipe = subprocess.PIPE
-    return subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True)
+    environment = os.environ | {"GRPC_ENABLE_FORK_SUPPORT": "1"}
+    return subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True, env=environment)
 
 
 @pytest.fixture
