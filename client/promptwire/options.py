@@ -30,6 +30,8 @@ class Options:
     """Who writes, for the history, until the service authenticates. PROMPTWIRE_ACTOR, or else `user@host`."""
     timeout_seconds: float
     """How long a call may take in all, retries included. Default 10."""
+    connect_timeout_seconds: float | None
+    """How much of that may pass while nobody answers at the target. Default None: all of it."""
     lease_seconds: float
     """How long a confirmed value may be handed out without another confirmation. Default 15."""
     renew_seconds: float
@@ -48,6 +50,7 @@ class Options:
         token: str | None = None,
         actor: str | None = None,
         timeout_seconds: float = 10.0,
+        connect_timeout_seconds: float | None = None,
         lease_seconds: float = 15.0,
         renew_seconds: float = 5.0,
         on_stale: OnStale = "serve",
@@ -59,6 +62,11 @@ class Options:
             token=_text(token, "token", ""),
             actor=_text(actor, "actor", "") or default_actor(),
             timeout_seconds=_seconds(timeout_seconds, "timeout_seconds"),
+            connect_timeout_seconds=(
+                None
+                if connect_timeout_seconds is None
+                else _seconds(connect_timeout_seconds, "connect_timeout_seconds")
+            ),
             lease_seconds=_seconds(lease_seconds, "lease_seconds"),
             renew_seconds=_seconds(renew_seconds, "renew_seconds"),
             on_stale=on_stale,

@@ -163,6 +163,14 @@ def test_no_service_at_all_is_said_in_time_and_by_name() -> None:
                 call()
 
 
+def test_a_client_that_will_not_wait_is_told_that_nobody_is_there() -> None:
+    target = f"127.0.0.1:{free_port()}"
+    with promptwire.Client(target, timeout_seconds=60, connect_timeout_seconds=0.3) as client:
+        for call in (lambda: client.load_prompt("p@production"), lambda: client.register_prompt("p", "x")):
+            with pytest.raises(promptwire.UnavailableError, match=f"{target} cannot be reached"):
+                call()
+
+
 def test_cached_answers_go_on_while_the_store_is_down_and_strong_ones_do_not_lie(tmp_path: Path) -> None:
     with (
         running_server(valkey_server(), *DURABLE) as store,

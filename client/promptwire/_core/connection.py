@@ -81,21 +81,27 @@ class Connection:
         """The response, and when the attempt that brought it was sent, by the clock.
 
         While the service says UNAVAILABLE the same request is sent again, with the same request_id if it writes, until
-        the timeout is over. Raises PromptwireError, never grpc's.
+        the timeout is over, or the shorter one for a service that nobody answers for. Raises PromptwireError, never
+        grpc's.
         """
         backoff = Backoff(0.05, 2.0)
-        deadline = self._clock() + timeout_seconds
+        patience = self._options.connect_timeout_seconds
+        began = self._clock()
+        deadline = began + timeout_seconds
+        connect_deadline = deadline if patience is None else min(deadline, began + patience)
         refused: PromptwireError | None = None
         while True:
             sent_at = self._clock()
             left = max(0.001, deadline - sent_at)
             try:
                 call = method(self.stubs())
-                return call(request, timeout=left, metadata=self._metadata, wait_for_ready=True), sent_at
+                return call(request, timeout=left, metadata=self._metadata, wait_for_ready=patience is None), sent_at
             except grpc.RpcError as error:
                 refused = self._refusal(error, timeout_seconds, refused)
                 wait = backoff.next()
-                if error.code() is not grpc.StatusCode.UNAVAILABLE or self._clock() + wait >= deadline:
+                # A reason is the service's own word: it was reached.
+                until = deadline if refused.reason else connect_deadline
+                if error.code() is not grpc.StatusCode.UNAVAILABLE or self._clock() + wait >= until:
                     raise refused from error
             except ValueError as error:  # how grpc says that the channel has been closed meanwhile
                 if self.closed:

@@ -43,6 +43,9 @@ class Globals:
         )
 
 
+CONNECT_SECONDS = 2.0
+
+
 class Session:
     """One command's run."""
 
@@ -62,7 +65,15 @@ def connect(given: Globals) -> "Client":
         os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from promptwire.client import Client
 
-    connect = partial(Client, given.target, namespace=given.namespace, token=given.token, actor=given.actor)
+    connect = partial(
+        Client,
+        given.target,
+        namespace=given.namespace,
+        token=given.token,
+        actor=given.actor,
+        # A person or a script at a wrong address should not have to wait for the whole timeout.
+        connect_timeout_seconds=CONNECT_SECONDS,
+    )
     try:
         return connect() if given.timeout is None else connect(timeout_seconds=given.timeout)
     except InvalidArgumentError as error:
