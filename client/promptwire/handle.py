@@ -12,7 +12,8 @@ class Handle:
     """What a reference means now, as a plain attribute that pushes keep up to date: `Client.handle` makes it.
 
     An attribute cannot raise or ask: when the reference no longer means anything, or the service is gone,
-    `current` stays at the last known good and becomes `.stale`; after a write of this client it moves when the push arrives.
+    `current` stays at the last known good and becomes `.stale`; after a write of this client it moves when the
+    push arrives.
     """
 
     __slots__ = ("__weakref__", "_client", "current", "reference")

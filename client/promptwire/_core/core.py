@@ -1,5 +1,6 @@
 """What every face of the client stands on: the live table, the watch, the connection, and how they work together."""
 
+import functools
 import itertools
 import math
 import os
@@ -98,6 +99,7 @@ class Core:
         """Has pushes keep a handle up to date from now on."""
         while not self.live.attach(handle.reference, handle):
             self.load(handle.reference)
+        _resume_in_children()
 
     def _vouched(self, value: PromptVersion) -> PromptVersion:
         if self.options.on_stale == "fail" and value.stale:
@@ -213,17 +215,31 @@ class Core:
         """In a child process: the parent's threads are not here, and its channel and locks are not to be touched."""
         self.connection.forked()
         self._watch.forked(uuid.uuid4().hex)
-        if self.live.forked() and not self.connection.closed:
-            self._watch.start()  # handles never call, so nothing else would
+        self.live.forked()
+
+    def resume(self) -> None:
+        """In a child process, later: handles never call, so nothing else would begin to keep them up to date."""
+        if self.live.has_handles() and not self.connection.closed:
+            self._watch.start()
 
 
 _cores: "weakref.WeakSet[Core]" = weakref.WeakSet()
 
 
-def _after_fork() -> None:
-    for core in list(_cores):
-        core.forked()
+def _in_children(run: Callable[[Core], None]) -> None:
+    def run_all() -> None:
+        for core in list(_cores):
+            run(core)
+
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=run_all)
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+@functools.cache
+def _resume_in_children() -> None:
+    # Hooks run in the order of their registration. grpc registers its own with the first channel, and cancels
+    # whatever was begun in the child before that one ran.
+    _in_children(Core.resume)
+
+
+_in_children(Core.forked)

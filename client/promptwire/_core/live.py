@@ -344,8 +344,12 @@ class LiveTable:
             self._closed = True
             self.entries = {}
 
-    def forked(self) -> bool:
-        """In a child process: nothing is confirmed and nobody watches, yet. Whether there are handles to keep up."""
+    def has_handles(self) -> bool:
+        with self._lock:
+            return any(one() is not None for item in self._items.values() for one in item.handles)
+
+    def forked(self) -> None:
+        """In a child process: nothing is confirmed and nobody watches, yet."""
         self._begin()  # with a lock of its own: the parent's may have been held
         for followed in self._prompts.values():
             followed.unlearn()
@@ -354,4 +358,3 @@ class LiveTable:
             for item in followed.items.values():
                 item.asks = True
                 self._own.put(item, item.lease.copy())
-        return any(one() is not None for item in self._items.values() for one in item.handles)
