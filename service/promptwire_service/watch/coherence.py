@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 CACHE_MAX_BYTES = 256 << 20
 GOODBYE_RETRY_MS = 200
-_IDLE_SECONDS = 300.0
+IDLE_SECONDS = 300.0
 
 
 @dataclass(slots=True)
@@ -138,12 +138,15 @@ class Coherence:
         number.
         """
         while True:
-            await asyncio.sleep(_IDLE_SECONDS / 10)
-            for namespace, space in list(self._spaces.items()):
-                if not space.hub.watchers and self._clock() - space.used_at > _IDLE_SECONDS:
-                    del self._spaces[namespace]
-                    self.store.reset(namespace)
-                    await space.feed.close()
+            await asyncio.sleep(IDLE_SECONDS / 10)
+            await self.let_go_of_idle()
+
+    async def let_go_of_idle(self) -> None:
+        for namespace, space in list(self._spaces.items()):
+            if not space.hub.watchers and self._clock() - space.used_at > IDLE_SECONDS:
+                del self._spaces[namespace]
+                self.store.reset(namespace)
+                await space.feed.close()
 
 
 def _watcher_status(watcher: Watcher) -> WatcherStatus:

@@ -19,9 +19,9 @@ _SHARED_MAX_STATES = 16
 
 @dataclass(slots=True)
 class _Watched:
-    """One prompt. `bodies` has the versions that `wanted` (all that its watchers follow, counted) leads to;
-    changes up to
-    revision number `known_at` are in `prompt` already."""
+    """One prompt. Changes up to revision number `known_at` are in `prompt` already. `bodies` has the versions that
+    `wanted`, which is all that its watchers follow, counted, leads to.
+    """
 
     prompt: PromptRecord | None
     known_at: int

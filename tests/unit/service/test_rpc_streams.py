@@ -14,6 +14,9 @@ from promptwire.v1 import prompt_service_pb2 as pb
 from promptwire_service.domain.errors import (
     shutting_down,
 )
+from promptwire_service.rpc.watch_service import WatchService
+from promptwire_service.storage.memory import MemoryStore
+from promptwire_service.watch.coherence import Coherence
 from tests.unit.service.fakes import Below
 from tests.unit.service.serving import SECONDS, NoStreams, Told, serving
 
@@ -115,3 +118,17 @@ async def test_a_handler_may_end_a_call_itself(below: Below) -> None:
             with pytest.raises(grpc.aio.AioRpcError, match="mine"):
                 await changes.read()
     assert not logged
+
+
+async def test_a_stream_that_opens_during_a_drain_is_refused(below: Below) -> None:
+    coherence = Coherence(MemoryStore())
+    try:
+        async with serving(below, WatchService(coherence)) as channel:
+            watch = channel.stream_stream("/promptwire.v1.PromptService/Watch", None, pb.WatchResponse.FromString)
+            hello = pb.WatchRequest(hello=pb.WatchHello()).SerializeToString()
+            assert (await watch(iter([hello]), timeout=SECONDS).read()).WhichOneof("message") == "update"
+            coherence.drain()
+            refused = await told(watch(iter([hello]), timeout=SECONDS).read())
+        assert refused.info.reason == "SHUTTING_DOWN"
+    finally:
+        await coherence.close()

@@ -21,7 +21,7 @@ from promptwire_service.domain.operations import DeleteAlias, Operation, Registe
 from promptwire_service.domain.reads import CACHED, STRONG, Freshness
 from promptwire_service.domain.records import PromptRecord, Read, Revision, VersionRecord
 from promptwire_service.storage.memory import MemoryStore
-from promptwire_service.watch.coherence import Coherence
+from promptwire_service.watch.coherence import IDLE_SECONDS, Coherence
 from promptwire_service.watch.watcher import Bookmark, Follows, Frame, Goodbye, Resync, Update, Watcher, versions_of
 
 NS = "test"
@@ -449,6 +449,31 @@ async def test_a_strong_read_holds_a_write_made_elsewhere() -> None:
         answer = await w.coherence.prompt(NS, "p", STRONG)
         assert answer.value is not None
         assert answer.value.aliases == {"a": 1}
+
+
+async def test_a_namespace_that_nobody_asks_for_is_let_go_of_and_read_anew() -> None:
+    now = 0.0
+    store = UnreliableStore()
+    coherence = Coherence(store, clock=lambda: now)
+    w = World(store, coherence)
+    try:
+        await w.register()
+        async with w.agent({"p": {"latest"}}) as agent:
+            await agent.until(lambda: bool(agent.updates))
+            now += 2 * IDLE_SECONDS
+            await coherence.let_go_of_idle()
+            assert (await coherence.status(NS)).watcher_count == 1, "who watches keeps it"
+        now += 2 * IDLE_SECONDS
+        await coherence.let_go_of_idle()
+        assert (await coherence.status(NS)).revision is None
+        # Changed by someone else while nobody here followed it.
+        operation = SetAlias(name="p", alias="a", version=1)
+        await store.write(NS, Write(operation=operation, request_id="x", actor="t"))
+        answer = await coherence.prompt(NS, "p", CACHED)
+        assert answer.value is not None
+        assert answer.value.aliases == {"a": 1}
+    finally:
+        await coherence.close()
 
 
 @settings(max_examples=60, deadline=None)
