@@ -12,10 +12,10 @@ from promptwire.domain.violations import Violation, shape
 LATEST = "latest"
 DEFAULT_NAMESPACE = "default"
 
-_NAMESPACE = re.compile(r"[A-Za-z0-9_.\-]{1,64}\Z")
+_NAMESPACE = re.compile(rf"[A-Za-z0-9_.\-]{{1,{limits.NAMESPACE_MAX_CHARS}}}\Z")
 _SEGMENT = re.compile(r"[A-Za-z0-9_.\-]+\Z")
-_ALIAS = re.compile(r"[A-Za-z0-9_\-]{1,64}\Z")
-_REQUEST_ID = re.compile(r"[A-Za-z0-9_.:\-]{1,128}\Z")
+_ALIAS = re.compile(rf"[A-Za-z0-9_\-]{{1,{limits.ALIAS_MAX_CHARS}}}\Z")
+_REQUEST_ID = re.compile(rf"[A-Za-z0-9_.:\-]{{1,{limits.REQUEST_ID_MAX_CHARS}}}\Z")
 _DIGITS = re.compile(r"[0-9]+\Z")
 _VERSION_LIKE = re.compile(r"[vV][0-9]+\Z")
 
@@ -23,7 +23,9 @@ _VERSION_LIKE = re.compile(r"[vV][0-9]+\Z")
 def check_namespace(value: str, field: str = "namespace") -> Violation | None:
     if _NAMESPACE.match(value):
         return None
-    return Violation(field, f"must be 1-64 characters of A-Z a-z 0-9 _ . - ; got {shape(value)}")
+    return Violation(
+        field, f"must be 1-{limits.NAMESPACE_MAX_CHARS} characters of A-Z a-z 0-9 _ . - ; got {shape(value)}"
+    )
 
 
 def check_prompt_name(value: str, field: str = "name") -> Violation | None:

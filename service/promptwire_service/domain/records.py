@@ -50,6 +50,11 @@ class PromptRecord:
             return self.latest_version
         return self.aliases.get(selector)
 
+    @property
+    def size_bytes(self) -> int:
+        """About what it costs a cache or a message: its tags, 100 bytes an alias, and 500 bytes for the rest."""
+        return 500 + 100 * len(self.aliases) + sum(len(key) + len(value) for key, value in self.tags.items())
+
     def aliases_of(self, version: int) -> list[str]:
         return sorted(alias for alias, target in self.aliases.items() if target == version)
 

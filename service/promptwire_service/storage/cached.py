@@ -26,7 +26,7 @@ VersionKey = tuple[str, str, int]
 
 # A backstop for what should never happen, not the means of staying right: the log is.
 PROMPT_TTL_SECONDS = 60.0
-_RECORD_OVERHEAD_BYTES = 500
+_NOTHING_BYTES = 500
 
 
 class CachedStore:
@@ -40,10 +40,10 @@ class CachedStore:
         self._store = store
         self._bells: dict[str, list[Callable[[int], None]]] = {}
         prompts: TTLCache[PromptKey, Read[PromptRecord | None]] = TTLCache(
-            max_bytes // 4, PROMPT_TTL_SECONDS, getsizeof=_prompt_bytes
+            max_bytes // 4, PROMPT_TTL_SECONDS, getsizeof=_bytes
         )
         versions: LRUCache[VersionKey, Read[VersionRecord | None]] = LRUCache(
-            max_bytes - max_bytes // 4, getsizeof=_version_bytes
+            max_bytes - max_bytes // 4, getsizeof=_bytes
         )
         self._sizes: dict[str, Cache[Any, Any]] = {"prompts": prompts, "versions": versions}
         self._prompts = FencedCache(prompts, self._fill_prompt)
@@ -155,13 +155,5 @@ def _changed_version(change: Change) -> int | None:
     return change.version if isinstance(change, VersionRegistered | TagsSet | TagsDeleted) else None
 
 
-def _prompt_bytes(read: Read[PromptRecord | None]) -> int:
-    prompt = read.value
-    if prompt is None:
-        return _RECORD_OVERHEAD_BYTES
-    tags = sum(len(key) + len(value) for key, value in prompt.tags.items())
-    return _RECORD_OVERHEAD_BYTES + tags + 100 * len(prompt.aliases)
-
-
-def _version_bytes(read: Read[VersionRecord | None]) -> int:
-    return read.value.size_bytes if read.value else _RECORD_OVERHEAD_BYTES
+def _bytes(read: Read[PromptRecord | None] | Read[VersionRecord | None]) -> int:
+    return read.value.size_bytes if read.value else _NOTHING_BYTES

@@ -25,11 +25,8 @@ class State:
 
     @property
     def size_bytes(self) -> int:
-        meta = 0
-        if self.prompt:
-            tags = sum(len(key) + len(value) for key, value in self.prompt.tags.items())
-            meta = tags + 80 * len(self.prompt.aliases)
-        return 200 + meta + sum(body.size_bytes for body in self.bodies)
+        meta = self.prompt.size_bytes if self.prompt else 0
+        return meta + sum(body.size_bytes for body in self.bodies)
 
 
 @dataclass(slots=True, eq=False)
