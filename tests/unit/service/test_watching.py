@@ -328,6 +328,17 @@ async def test_another_history_replaces_what_was_told() -> None:
             assert answer.value.content.text == "another world"
 
 
+async def test_another_history_is_told_whole_though_all_its_numbers_are_the_same() -> None:
+    async with world() as w:
+        await w.register("p", text="one world")
+        async with w.agent({"p": {"latest"}}) as agent:
+            await agent.until(lambda: ("p", 1) in agent.bodies)
+            w.store.forget(NS)
+            await w.register("p", text="another world")
+            await agent.until(lambda: ("p", 1) in agent.bodies and agent.bodies["p", 1].content.text == "another world")
+            assert agent.bodies["p", 1].etag == agent.revision.number == 1
+
+
 async def test_a_cursor_below_the_logs_floor_starts_over() -> None:
     async with world(log_entries_kept=5) as w:
         await w.register()
