@@ -3,12 +3,12 @@
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
-from typing import Self
+from typing import Self, Unpack
 
 from promptwire._core import checks
 from promptwire._core.core import Core
 from promptwire.handle import Handle
-from promptwire.options import OnStale, Options
+from promptwire.options import Given, Options
 from promptwire.status import ClientStatus, ServerStatus
 from promptwire.values import AliasChange, Changes, Prompt, PromptVersion, Revision
 
@@ -25,32 +25,9 @@ class Client:
 
     __slots__ = ("__weakref__", "_close", "_core", "_live")
 
-    def __init__(
-        self,
-        target: str | None = None,
-        *,
-        namespace: str | None = None,
-        token: str | None = None,
-        actor: str | None = None,
-        timeout_seconds: float = 10.0,
-        connect_timeout_seconds: float | None = None,
-        lease_seconds: float = 15.0,
-        renew_seconds: float = 5.0,
-        on_stale: OnStale = "serve",
-    ) -> None:
+    def __init__(self, target: str | None = None, **options: Unpack[Given]) -> None:
         """`promptwire.options.Options` says what each of these means."""
-        options = Options.read(
-            target,
-            namespace=namespace,
-            token=token,
-            actor=actor,
-            timeout_seconds=timeout_seconds,
-            connect_timeout_seconds=connect_timeout_seconds,
-            lease_seconds=lease_seconds,
-            renew_seconds=renew_seconds,
-            on_stale=on_stale,
-        )
-        self._core = Core(options)
+        self._core = Core(Options.read(target, **options))
         self._live = self._core.live
         # Called once: by close(), when the client is let go of, or at exit.
         self._close = weakref.finalize(self, self._core.close)

@@ -7,9 +7,10 @@ PROMPTWIRE_TARGET, _NAMESPACE and _TOKEN say whose client that is, or `configure
 
 import threading
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Unpack
 
 from promptwire.client import Client
-from promptwire.options import OnStale
+from promptwire.options import Given
 from promptwire.values import AliasChange, Prompt, PromptVersion, Revision
 
 __all__ = [
@@ -34,31 +35,10 @@ _lock = threading.Lock()
 _client: Client | None = None
 
 
-def configure(
-    target: str | None = None,
-    *,
-    namespace: str | None = None,
-    token: str | None = None,
-    actor: str | None = None,
-    timeout_seconds: float = 10.0,
-    connect_timeout_seconds: float | None = None,
-    lease_seconds: float = 15.0,
-    renew_seconds: float = 5.0,
-    on_stale: OnStale = "serve",
-) -> None:
+def configure(target: str | None = None, **options: Unpack[Given]) -> None:
     """Replaces the process's client by one with these options, see `promptwire.Client`, and closes the one before."""
     global _client
-    client = Client(
-        target,
-        namespace=namespace,
-        token=token,
-        actor=actor,
-        timeout_seconds=timeout_seconds,
-        connect_timeout_seconds=connect_timeout_seconds,
-        lease_seconds=lease_seconds,
-        renew_seconds=renew_seconds,
-        on_stale=on_stale,
-    )
+    client = Client(target, **options)
     with _lock:
         before, _client = _client, client
     if before is not None:

@@ -5,7 +5,8 @@ import os
 import socket
 import uuid
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from pathlib import Path
+from typing import Literal, TypedDict, Unpack, get_args
 
 from promptwire._core import checks
 from promptwire.domain import limits
@@ -14,6 +15,22 @@ from promptwire.domain.names import DEFAULT_NAMESPACE, check_namespace
 OnStale = Literal["serve", "fail"]
 
 DEFAULT_TARGET = "localhost:50051"
+
+
+class Given(TypedDict, total=False):
+    """What may be given to a client besides its target; `Options` says what each means."""
+
+    namespace: str | None
+    token: str | None
+    actor: str | None
+    timeout_seconds: float
+    connect_timeout_seconds: float | None
+    lease_seconds: float
+    renew_seconds: float
+    on_stale: OnStale
+    max_staleness_seconds: float | None
+    strict_lease: bool
+    snapshot_dir: str | os.PathLike[str] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,38 +55,46 @@ class Options:
     """How often confirmation is asked for; below the lease. Default 5."""
     on_stale: OnStale
     """Past the lease: `serve` the last known good, marked stale, or `fail` with StaleError. Default `serve`."""
+    max_staleness_seconds: float | None
+    """With `on_stale="serve"`, how old at most the last known good may be; past it StaleError. Default None: any age."""
+    strict_lease: bool
+    """Whether each hit reads the clock, instead of trusting the watch's thread to move what is past its lease in time:
+    costs a hit about twice as much, and bounds its age even while that thread gets no processor. Default False."""
+    snapshot_dir: Path | None
+    """Directory for the last known good on disk, made if need be; the next process starts from it while the registry is
+    out of reach. PROMPTWIRE_SNAPSHOT_DIR, or else None: nothing is written."""
     client_id: str
     """This client's name in the service's status: 32 random hex digits; another one after a fork."""
 
     @classmethod
-    def read(
-        cls,
-        target: str | None = None,
-        *,
-        namespace: str | None = None,
-        token: str | None = None,
-        actor: str | None = None,
-        timeout_seconds: float = 10.0,
-        connect_timeout_seconds: float | None = None,
-        lease_seconds: float = 15.0,
-        renew_seconds: float = 5.0,
-        on_stale: OnStale = "serve",
-    ) -> "Options":
+    def read(cls, target: str | None = None, **given: Unpack[Given]) -> "Options":
         """Raises InvalidArgumentError."""
+        unknown = given.keys() - Given.__annotations__.keys()
+        if unknown:
+            raise TypeError(f"a client has no option {', '.join(sorted(unknown))}")
+        connect_timeout_seconds = given.get("connect_timeout_seconds")
+        max_staleness_seconds = given.get("max_staleness_seconds")
         options = cls(
             target=_text(target, "target", DEFAULT_TARGET) or DEFAULT_TARGET,
-            namespace=_text(namespace, "namespace", DEFAULT_NAMESPACE) or DEFAULT_NAMESPACE,
-            token=_text(token, "token", ""),
-            actor=_text(actor, "actor", "") or default_actor(),
-            timeout_seconds=_seconds(timeout_seconds, "timeout_seconds"),
+            namespace=_text(given.get("namespace"), "namespace", DEFAULT_NAMESPACE) or DEFAULT_NAMESPACE,
+            token=_text(given.get("token"), "token", ""),
+            actor=_text(given.get("actor"), "actor", "") or default_actor(),
+            timeout_seconds=checks.seconds(given.get("timeout_seconds", 10.0), "timeout_seconds"),
             connect_timeout_seconds=(
                 None
                 if connect_timeout_seconds is None
-                else _seconds(connect_timeout_seconds, "connect_timeout_seconds")
+                else checks.seconds(connect_timeout_seconds, "connect_timeout_seconds")
             ),
-            lease_seconds=_seconds(lease_seconds, "lease_seconds"),
-            renew_seconds=_seconds(renew_seconds, "renew_seconds"),
-            on_stale=on_stale,
+            lease_seconds=checks.seconds(given.get("lease_seconds", 15.0), "lease_seconds"),
+            renew_seconds=checks.seconds(given.get("renew_seconds", 5.0), "renew_seconds"),
+            on_stale=given.get("on_stale", "serve"),
+            max_staleness_seconds=(
+                None
+                if max_staleness_seconds is None
+                else checks.seconds(max_staleness_seconds, "max_staleness_seconds")
+            ),
+            strict_lease=bool(given.get("strict_lease", False)),
+            snapshot_dir=_path(given.get("snapshot_dir")),
             client_id=uuid.uuid4().hex,
         )
         options._check()
@@ -86,6 +111,8 @@ class Options:
             raise checks.invalid("actor", f"must be at most {limits.ACTOR_MAX_CHARS} characters")
         if self.renew_seconds >= self.lease_seconds:
             raise checks.invalid("renew_seconds", f"must be below lease_seconds, {self.lease_seconds:g}")
+        if self.max_staleness_seconds is not None and self.max_staleness_seconds < self.lease_seconds:
+            raise checks.invalid("max_staleness_seconds", f"must be at least lease_seconds, {self.lease_seconds:g}")
         if self.on_stale not in get_args(OnStale):
             raise checks.invalid("on_stale", f"must be one of {', '.join(get_args(OnStale))}")
 
@@ -96,10 +123,13 @@ def _text(value: str | None, field_name: str, default: str) -> str:
     return checks.text(value, field_name)
 
 
-def _seconds(value: object, field_name: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 86_400:
-        raise checks.invalid(field_name, f"must be a number of seconds above 0, at most a day; got {value!r}")
-    return float(value)
+def _path(value: str | os.PathLike[str] | None) -> Path | None:
+    if value is None:
+        value = os.environ.get("PROMPTWIRE_SNAPSHOT_DIR", "")
+    if not isinstance(value, str | os.PathLike):
+        raise checks.invalid("snapshot_dir", f"must be a path (str or os.PathLike); got {type(value).__name__}")
+    path = checks.text(os.fspath(value), "snapshot_dir")
+    return Path(path).expanduser().absolute() if path else None
 
 
 def default_actor() -> str:

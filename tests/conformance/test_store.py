@@ -415,6 +415,18 @@ async def test_the_bell_rings_after_a_write(space: Namespace) -> None:
     stop()
 
 
+async def test_what_is_published_reaches_who_listens_to_that_topic_of_that_namespace(space: Namespace) -> None:
+    heard: asyncio.Queue[str] = asyncio.Queue()
+    stop = space.store.on_message(space.namespace, "poll", heard.put_nowait)
+    async with asyncio.timeout(5):
+        assert await heard.get() == "", "once for having subscribed"
+        assert await space.store.publish(f"{space.namespace}-other", "poll", "not for us") == 0
+        assert await space.store.publish(space.namespace, "bell", "7") == 0
+        assert await space.store.publish(space.namespace, "poll", "grüß dich") == 1
+        assert await heard.get() == "grüß dich"
+    stop()
+
+
 async def test_a_read_tells_the_revision_it_is_of(space: Namespace) -> None:
     written = await space.register()
     read = await space.store.read_prompts(space.namespace, ["greeting", "nope"])

@@ -42,6 +42,12 @@ def optional_number(value: object, field: str, least: int = 1) -> int | None:
     return None if value is None else number(value, field, least)
 
 
+def seconds(value: object, field: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 86_400:
+        raise invalid(field, f"must be a number of seconds above 0, at most a day; got {value!r}")
+    return float(value)
+
+
 def tags(value: object, field: str = "tags") -> dict[str, str]:
     if not isinstance(value, Mapping):
         raise invalid(field, f"must be a mapping of str to str; got {type(value).__name__}")

@@ -61,6 +61,18 @@ class Store(Protocol):
         """
         ...
 
+    def on_message(self, namespace: str, topic: str, hear: Callable[[str], None]) -> Callable[[], None]:
+        """Calls `hear` with each message that any service publishes to a namespace's topic, and with "" after each
+        (re)connect.
+
+        Without promise, as the bell. Returns what ends it.
+        """
+        ...
+
+    async def publish(self, namespace: str, topic: str, text: str) -> int:
+        """Sends a message to who listens to the topic now, this process included; to how many connections it went."""
+        ...
+
     async def info(self) -> StoreInfo:
         """What and where the store is, asked anew."""
         ...

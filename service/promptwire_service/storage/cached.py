@@ -135,6 +135,12 @@ class CachedStore:
 
         return stop_both
 
+    def on_message(self, namespace: str, topic: str, hear: Callable[[str], None]) -> Callable[[], None]:
+        return self._store.on_message(namespace, topic, hear)
+
+    async def publish(self, namespace: str, topic: str, text: str) -> int:
+        return await self._store.publish(namespace, topic, text)
+
     async def info(self) -> StoreInfo:
         return await self._store.info()
 

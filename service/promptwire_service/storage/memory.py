@@ -64,6 +64,7 @@ class MemoryStore:
 
     def __init__(self, *, log_entries_kept: int = 100_000) -> None:
         self._namespaces: dict[str, _Namespace] = {}
+        self._listeners: dict[tuple[str, str], list[Callable[[str], None]]] = {}
         self._log_entries_kept = log_entries_kept
 
     async def write(self, namespace: str, write: Write) -> Written:
@@ -164,6 +165,18 @@ class MemoryStore:
         bells = self._space(namespace).bells
         bells.append(ring)
         return lambda: bells.remove(ring)
+
+    def on_message(self, namespace: str, topic: str, hear: Callable[[str], None]) -> Callable[[], None]:
+        listeners = self._listeners.setdefault((namespace, topic), [])
+        listeners.append(hear)
+        hear("")
+        return lambda: listeners.remove(hear)
+
+    async def publish(self, namespace: str, topic: str, text: str) -> int:
+        listeners = tuple(self._listeners.get((namespace, topic), ()))
+        for hear in listeners:
+            hear(text)
+        return len(listeners)
 
     async def info(self) -> StoreInfo:
         return StoreInfo(location="memory", server="memory", durability="none")

@@ -83,6 +83,12 @@ class FakeStore:
     def on_bell(self, namespace: str, ring: Callable[[], None]) -> Callable[[], None]:
         raise NotImplementedError
 
+    def on_message(self, namespace: str, topic: str, hear: Callable[[str], None]) -> Callable[[], None]:
+        raise NotImplementedError
+
+    async def publish(self, namespace: str, topic: str, text: str) -> int:
+        raise NotImplementedError
+
     async def info(self) -> StoreInfo:
         self._fail()
         return INFO

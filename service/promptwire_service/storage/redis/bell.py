@@ -1,4 +1,4 @@
-"""The bell: one pub/sub connection that tells which namespaces may have changed.
+"""The bell: one pub/sub connection that tells which namespaces may have changed, and what services ask each other.
 
 It carries nothing that anyone relies on. Pub/sub may lose a message; who listens also looks at the log by the
 clock, and is rung each time a subscription is made, so after every reconnect too.
@@ -25,21 +25,21 @@ class Bell:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._listeners: dict[str, list[Callable[[int], None]]] = {}
+        self._listeners: dict[str, list[Callable[[str], None]]] = {}
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
-    def listen(self, channel: str, ring: Callable[[int], None]) -> Callable[[], None]:
-        """Calls `ring` with each number on the channel, and with 0 each time it is subscribed; returns what ends
+    def listen(self, channel: str, hear: Callable[[str], None]) -> Callable[[], None]:
+        """Calls `hear` with each message on the channel, and with "" each time it is subscribed; returns what ends
         that.
         """
-        self._listeners.setdefault(channel, []).append(ring)
+        self._listeners.setdefault(channel, []).append(hear)
         self._changed.set()
         if self._task is None:
             self._task = asyncio.create_task(self._run(), name="promptwire-bell")
 
         def stop() -> None:
-            self._listeners[channel].remove(ring)
+            self._listeners[channel].remove(hear)
             if not self._listeners[channel]:
                 del self._listeners[channel]
                 self._changed.set()
@@ -89,5 +89,5 @@ class Bell:
                 continue
             pinged = False
             if message["type"] in ("message", "subscribe"):
-                for ring in tuple(self._listeners.get(message["channel"], ())):
-                    ring(int(message["data"]) if message["type"] == "message" else 0)
+                for hear in tuple(self._listeners.get(message["channel"], ())):
+                    hear(message["data"] if message["type"] == "message" else "")

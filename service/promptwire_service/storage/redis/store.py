@@ -3,7 +3,7 @@
 A namespace's keys share the hash tag `{<namespace>}`: one slot is the unit of atomicity, order and sharding.
 `pw:{ns}:meta` (revision, id of the data set), `:names` (index), `:p:<name>` (prompt), `:a:<name>` (aliases),
 `:t:<name>` (tags), `:v:<name>:<n>` (version), `:vt:<name>:<n>` (its tags), `:log` (stream of changes), `:request:<id>`
-(answers kept for repeats), and the channel `:bell`.
+(answers kept for repeats), and channels, such as `:bell`.
 """
 
 import json
@@ -53,6 +53,10 @@ _READ_LOG = Script("read_log")
 
 def meta_key(namespace: str) -> str:
     return f"pw:{{{namespace}}}:meta"
+
+
+def channel(namespace: str, topic: str) -> str:
+    return f"pw:{{{namespace}}}:{topic}"
 
 
 class RedisStore:
@@ -106,7 +110,14 @@ class RedisStore:
         return LogPage(tuple(entry_of(row) for row in rows), revision_of(head), int(floor))
 
     def on_bell(self, namespace: str, ring: Callable[[int], None]) -> Callable[[], None]:
-        return self._bell.listen(f"pw:{{{namespace}}}:bell", ring)
+        return self.on_message(namespace, "bell", lambda text: ring(int(text or 0)))
+
+    def on_message(self, namespace: str, topic: str, hear: Callable[[str], None]) -> Callable[[], None]:
+        return self._bell.listen(channel(namespace, topic), hear)
+
+    async def publish(self, namespace: str, topic: str, text: str) -> int:
+        with translated():
+            return int(await self._connections.reads.publish(channel(namespace, topic), text))
 
     async def info(self) -> StoreInfo:
         with translated():
