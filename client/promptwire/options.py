@@ -56,7 +56,7 @@ class Options:
     on_stale: OnStale
     """Past the lease: `serve` the last known good, marked stale, or `fail` with StaleError. Default `serve`."""
     max_staleness_seconds: float | None
-    """With `on_stale="serve"`, how old at most the last known good may be; past it StaleError. Default None: any age."""
+    """With `on_stale="serve"`, how old at most the last known good may be, else StaleError. Default None: any age."""
     strict_lease: bool
     """Whether each hit reads the clock, instead of trusting the watch's thread to move what is past its lease in time:
     costs a hit about twice as much, and bounds its age even while that thread gets no processor. Default False."""
