@@ -13,7 +13,7 @@ sides.
 
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, MutableMapping
 from typing import Final
 
 import promptwire
@@ -62,7 +62,7 @@ def _compare(bench: Bench, case: str, ours: Callable[[], float], floor: Callable
     )
 
 
-def _entries(client: promptwire.Client) -> dict[str, promptwire.PromptVersion]:
+def _entries(client: promptwire.Client) -> MutableMapping[str, promptwire.PromptVersion]:
     """What hits read. The client's own business: this breaks when it changes, and should."""
     return client._live.entries
 

@@ -1,16 +1,24 @@
 """The client for synchronous code."""
 
 import weakref
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
-from typing import Self, Unpack
+from typing import Self, TypeVar, Unpack
 
 from promptwire._core import checks
 from promptwire._core.core import Core
+from promptwire._core.feed import Feed
+from promptwire._core.operations import Operation, Page
+from promptwire._core.steps import run
+from promptwire._core.wanted import Consistency, Wanted
 from promptwire.handle import Handle
 from promptwire.options import Given, Options
 from promptwire.status import ClientStatus, ServerStatus
 from promptwire.values import AliasChange, Changes, Prompt, PromptVersion, Revision
+
+Request = TypeVar("Request")
+Response = TypeVar("Response")
+Item = TypeVar("Item")
 
 
 class Client:
@@ -32,35 +40,69 @@ class Client:
         # Called once: by close(), when the client is let go of, or at exit.
         self._close = weakref.finalize(self, self._core.close)
 
-    def load_prompt(self, name_or_uri: str, version: int | None = None) -> PromptVersion:
+    def load_prompt(
+        self,
+        name_or_uri: str,
+        version: int | None = None,
+        *,
+        consistency: Consistency | None = None,
+        min_revision: Revision | None = None,
+        max_staleness: float | None = None,
+    ) -> PromptVersion:
         """The version that a reference means now.
 
         A reference is `prompts:/name@alias`, `prompts:/name/3`, `prompts:/name` (the newest), or the same without
         `prompts:/`. With `version`, it is a name alone.
 
         The first load of a reference asks the service and follows the prompt from then on; later ones are a dictionary
-        lookup. What was not confirmed within the lease is `.stale`, or raises StaleError if the client was told so.
+        lookup, and of what does not exist one in the table. What was not confirmed within the lease is `.stale`, or
+        raises StaleError if the client was told so.
+
+        Some loads want more. `consistency="strong"` asks the store: the answer holds every write acknowledged before
+        the call. `min_revision`, from a write's answer, wants an answer at least that new. `max_staleness`, in seconds,
+        wants one that was confirmed no longer ago than that: below `renew_seconds` that often costs a call, and 0 is
+        the same as strong. Each raises UnavailableError or StaleError rather than answering with less.
 
         Raises PromptNotFoundError, VersionNotFoundError, AliasNotFoundError.
         """
         if version is not None:
             name_or_uri = checks.with_version(name_or_uri, version)
-        try:
-            return self._live.entries[name_or_uri]
-        except (KeyError, TypeError):  # TypeError: unhashable, which the slow way refuses by name
-            return self._core.load(name_or_uri)
+        if consistency is None and min_revision is None and max_staleness is None:
+            try:
+                return self._live.entries[name_or_uri]
+            except (KeyError, TypeError):  # TypeError: unhashable, which the slow way refuses by name
+                return run(self._core.load(name_or_uri))
+        return run(self._core.load(name_or_uri, Wanted.read(consistency, min_revision, max_staleness)))
 
-    def load_prompts(self, references: Iterable[str]) -> list[PromptVersion]:
+    def load_prompts(
+        self,
+        references: Iterable[str],
+        *,
+        consistency: Consistency | None = None,
+        min_revision: Revision | None = None,
+        max_staleness: float | None = None,
+    ) -> list[PromptVersion]:
         """What many references mean, in their order; those that have to be asked for take one round trip together.
 
-        Raises what load_prompt would for the first reference that means nothing.
+        So a program may fetch at its start all that it will need. Raises what load_prompt would for the first reference
+        that means nothing; the others are kept.
         """
-        return self._core.load_all(checks.texts(references, "references"))
+        wanted = Wanted.read(consistency, min_revision, max_staleness)
+        return run(self._core.load_all(checks.texts(references, "references"), wanted))
+
+    def wait_for_ready(self, references: Iterable[str] = (), timeout: float | None = None) -> None:
+        """Loads these, and returns once pushes keep all of them right; without any, once the watch is confirmed.
+
+        `timeout` in seconds, by default the client's. Raises UnavailableError, which names what was not confirmed in
+        time, and what load_prompts does.
+        """
+        seconds = self._core.options.timeout_seconds if timeout is None else checks.seconds(timeout, "timeout")
+        run(self._core.wait_for_ready(checks.texts(references, "references"), seconds))
 
     def handle(self, reference: str) -> Handle:
         """A handle whose `current` is kept at what the reference means. Raises what load_prompt does."""
         handle = Handle(self, checks.key(reference), self.load_prompt(reference))
-        self._core.keep_up(handle)
+        run(self._core.keep_up(handle))
         return handle
 
     def register_prompt(
@@ -79,7 +121,7 @@ class Client:
         operation = self._core.operations.register_prompt(
             name, template, commit_message, tags, response_format, model_config
         )
-        return self._core.call(operation)
+        return run(self._core.call(operation))
 
     def set_prompt_alias(
         self, name: str, alias: str, version: int, *, expected_version: int | None = None, reason: str = ""
@@ -89,7 +131,7 @@ class Client:
         With `expected_version`, only if the alias points there now (0: only if there is none), else ConflictError.
         Raises PromptNotFoundError, VersionNotFoundError.
         """
-        return self._core.call(self._core.operations.set_alias(name, alias, version, expected_version, reason))
+        return run(self._core.call(self._core.operations.set_alias(name, alias, version, expected_version, reason)))
 
     def delete_prompt_alias(
         self,
@@ -105,31 +147,31 @@ class Client:
         Raises PromptNotFoundError, and AliasNotFoundError unless `allow_missing`.
         """
         operation = self._core.operations.delete_alias(name, alias, expected_version, allow_missing, reason)
-        return self._core.call(operation)
+        return run(self._core.call(operation))
 
     set_registered_prompt_alias = set_prompt_alias
     delete_registered_prompt_alias = delete_prompt_alias
 
     def get_prompt(self, name: str) -> Prompt:
         """A prompt's newest version number, aliases and tags. Raises PromptNotFoundError."""
-        return self._core.call(self._core.operations.get_prompt(name))
+        return run(self._core.call(self._core.operations.get_prompt(name)))
 
     def get_prompt_version(self, name: str, version: int) -> PromptVersion:
         """One version, asked of the service. Raises VersionNotFoundError, PromptNotFoundError."""
-        return self._core.call(self._core.operations.get_version(name, version))
+        return run(self._core.call(self._core.operations.get_version(name, version)))
 
     def get_prompt_version_by_alias(self, name: str, alias: str) -> PromptVersion:
         """The version that an alias points at, asked of the service. Raises AliasNotFoundError, PromptNotFoundError."""
         reference = f"prompts:/{checks.text(name, 'name')}@{checks.text(alias, 'alias')}"
-        return self._core.call(self._core.operations.resolve(reference))
+        return run(self._core.call(self._core.operations.resolve(reference)))
 
     def list_prompts(self, prefix: str = "") -> Iterator[Prompt]:
         """Prompts whose name starts with the prefix, in byte order of their names; pages are fetched as needed."""
-        return self._core.pages(self._core.operations.list_prompts(prefix))
+        return self._pages(self._core.operations.list_prompts(prefix))
 
     def list_prompt_versions(self, name: str) -> Iterator[PromptVersion]:
         """A prompt's versions, newest first; pages are fetched as needed. Raises PromptNotFoundError when iterated."""
-        return self._core.pages(self._core.operations.list_versions(name))
+        return self._pages(self._core.operations.list_versions(name))
 
     def set_prompt_tag(self, name: str, key: str, value: str) -> Revision:
         """Sets one tag of the prompt itself. Raises PromptNotFoundError."""
@@ -137,7 +179,7 @@ class Client:
 
     def set_prompt_tags(self, name: str, tags: Mapping[str, str]) -> Revision:
         """Sets tags of the prompt itself; others stay. Raises PromptNotFoundError."""
-        return self._core.call(self._core.operations.set_tags(name, tags))
+        return run(self._core.call(self._core.operations.set_tags(name, tags)))
 
     def delete_prompt_tag(self, name: str, key: str) -> Revision:
         """Removes one tag of the prompt itself; an absent one is no error. Raises PromptNotFoundError."""
@@ -145,7 +187,7 @@ class Client:
 
     def delete_prompt_tags(self, name: str, keys: Iterable[str]) -> Revision:
         """Removes tags of the prompt itself; absent ones are no error. Raises PromptNotFoundError."""
-        return self._core.call(self._core.operations.delete_tags(name, keys))
+        return run(self._core.call(self._core.operations.delete_tags(name, keys)))
 
     def set_prompt_version_tag(self, name: str, version: int, key: str, value: str) -> Revision:
         """Sets one tag of one version. Raises VersionNotFoundError, PromptNotFoundError."""
@@ -153,7 +195,7 @@ class Client:
 
     def set_prompt_version_tags(self, name: str, version: int, tags: Mapping[str, str]) -> Revision:
         """Sets tags of one version; others stay. Raises VersionNotFoundError, PromptNotFoundError."""
-        return self._core.call(self._core.operations.set_tags(name, tags, checks.number(version, "version")))
+        return run(self._core.call(self._core.operations.set_tags(name, tags, checks.number(version, "version"))))
 
     def delete_prompt_version_tag(self, name: str, version: int, key: str) -> Revision:
         """Removes one tag of one version; an absent one is no error. Raises VersionNotFoundError."""
@@ -161,7 +203,7 @@ class Client:
 
     def delete_prompt_version_tags(self, name: str, version: int, keys: Iterable[str]) -> Revision:
         """Removes tags of one version; absent ones are no error. Raises VersionNotFoundError, PromptNotFoundError."""
-        return self._core.call(self._core.operations.delete_tags(name, keys, checks.number(version, "version")))
+        return run(self._core.call(self._core.operations.delete_tags(name, keys, checks.number(version, "version"))))
 
     def changes(
         self, after: Revision | None = None, names: Iterable[str] = (), follow: bool = True
@@ -171,7 +213,7 @@ class Client:
         Waits for more, unless `follow` is false. The first one only tells where the feed starts. A PromptwireError with
         reason `COMPACTED` or `EPOCH_CHANGED` means that the feed cannot go on from `after`.
         """
-        return self._core.changes(after, names, follow)
+        return _followed(self._core.feed(after, names, follow))
 
     def status(self) -> ClientStatus:
         """How this client's copy of its prompts is; calls nobody."""
@@ -179,11 +221,20 @@ class Client:
 
     def server_status(self) -> ServerStatus:
         """How the service, its store, its caches and its watchers are."""
-        return self._core.call(self._core.operations.status())
+        return run(self._core.call(self._core.operations.status()))
 
     def close(self) -> None:
         """Ends the watch and the connection; whatever is called afterwards raises PromptwireError. Idempotent."""
         self._close()
+
+    def _pages(self, page: Callable[[str], Operation[Request, Response, Page[Item]]]) -> Iterator[Item]:
+        """All items of all pages; a page is asked for when it is needed."""
+        token = ""
+        while True:
+            items, token = run(self._core.call(page(token)))
+            yield from items
+            if not token:
+                return
 
     def __enter__(self) -> Self:
         return self
@@ -196,3 +247,11 @@ class Client:
     def __repr__(self) -> str:
         options = self._core.options
         return f"<Client {options.target} namespace={options.namespace!r}>"
+
+
+def _followed(feed: Feed) -> Iterator[Changes]:
+    try:
+        while (changes := run(feed.next())) is not None:
+            yield changes
+    finally:
+        feed.close()

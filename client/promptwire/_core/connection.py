@@ -11,6 +11,7 @@ from promptwire import __version__
 from promptwire._core.backoff import Backoff
 from promptwire._core.lease import Clock
 from promptwire._core.rpc_errors import from_rpc_error
+from promptwire._core.steps import Attempt, Pause, Steps
 from promptwire.domain import limits
 from promptwire.errors import PromptwireError, UnavailableError
 from promptwire.options import Options
@@ -57,14 +58,12 @@ class Stubs:
 class Connection:
     """One client's channel, opened when it is first needed."""
 
-    def __init__(self, options: Options, clock: Clock, pause: Callable[[float], object] | None = None) -> None:
+    def __init__(self, options: Options, clock: Clock) -> None:
         self._options = options
         self._clock = clock
         self._metadata = (("authorization", f"Bearer {options.token}"),) if options.token else ()
         self._inherited: list[object] = []
         self._begin()
-        self.pause = pause or self._wait
-        """Waits so many seconds, but not beyond the closing of the client."""
 
     def _begin(self) -> None:
         self._lock = threading.RLock()  # reentrant, as all locks here: see LiveTable
@@ -77,7 +76,7 @@ class Connection:
         method: Callable[[Stubs], "grpc.UnaryUnaryMultiCallable[Request, Response]"],
         request: Request,
         timeout_seconds: float,
-    ) -> tuple[Response, float]:
+    ) -> Steps[tuple[Response, float]]:
         """The response, and when the attempt that brought it was sent, by the clock.
 
         While the service says UNAVAILABLE the same request is sent again, with the same request_id if it writes, until
@@ -94,8 +93,8 @@ class Connection:
             sent_at = self._clock()
             left = max(0.001, deadline - sent_at)
             try:
-                call = method(self.stubs())
-                return call(request, timeout=left, metadata=self._metadata, wait_for_ready=patience is None), sent_at
+                response = yield Attempt(method(self.stubs()), request, left, self._metadata, patience is None)
+                return response, sent_at
             except grpc.RpcError as error:
                 refused = self._refusal(error, timeout_seconds, refused)
                 wait = backoff.next()
@@ -103,11 +102,11 @@ class Connection:
                 until = deadline if refused.reason else connect_deadline
                 if error.code() is not grpc.StatusCode.UNAVAILABLE or self._clock() + wait >= until:
                     raise refused from error
-            except ValueError as error:  # how grpc says that the channel has been closed meanwhile
+            except (ValueError, grpc.FutureCancelledError) as error:  # how grpc says that the channel has been closed
                 if self.closed:
                     raise closed_error() from error
                 raise
-            self.pause(wait)
+            yield self.pause(wait)
 
     def watch(self, requests: Iterator[pb.WatchRequest]) -> StreamCall[pb.WatchResponse]:
         # Not wait_for_ready: the watch has its own backoff, and wants to know when there is nobody.
@@ -141,8 +140,8 @@ class Connection:
             return UnavailableError(message, before.reason, before.metadata, before.code)
         return refused
 
-    def _wait(self, seconds: float) -> None:
-        self._closing.wait(seconds)
+    def pause(self, seconds: float) -> Pause:
+        return Pause(seconds, self._closing)
 
     @property
     def closed(self) -> bool:

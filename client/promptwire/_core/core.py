@@ -1,37 +1,43 @@
 """What every face of the client stands on: the live table, the watch, the connection, and how they work together."""
 
 import functools
-import itertools
 import math
 import os
 import time
 import uuid
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError as FlightCancelled
 from typing import TypeVar
 
-from promptwire._core import checks, feed
+from promptwire._core import checks
 from promptwire._core.backoff import Backoff
 from promptwire._core.connection import Connection, closed_error
+from promptwire._core.feed import Feed
 from promptwire._core.flight import Flight
 from promptwire._core.lease import Clock, Lease
 from promptwire._core.live import LiveTable
-from promptwire._core.operations import Operation, Operations, Page
+from promptwire._core.operations import Operation, Operations
+from promptwire._core.rpc_errors import revision_of
+from promptwire._core.steps import Arrival, Steps
 from promptwire._core.stream import Stream
+from promptwire._core.wanted import ANY, Wanted
 from promptwire._core.watch import Signal, Watch
 from promptwire.domain import limits
-from promptwire.errors import PromptwireError, StaleError, UnavailableError
+from promptwire.domain.references import Reference
+from promptwire.errors import NotFoundError, PromptwireError, StaleError, UnavailableError
 from promptwire.handle import Handle
 from promptwire.options import Options
 from promptwire.status import ClientStatus
 from promptwire.v1 import common_pb2
-from promptwire.values import Changes, Prompt, PromptVersion, Revision
+from promptwire.values import Prompt, PromptVersion, Revision
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
 Result = TypeVar("Result")
-Item = TypeVar("Item")
+
+Outcome = tuple[PromptVersion | PromptwireError, Revision | None]
+"""What became of a reference: the version or why there is none, and the revision that this is of, if that was told."""
 
 _JOIN_SECONDS = 5.0
 
@@ -42,31 +48,25 @@ class Core:
     def __init__(self, options: Options, clock: Clock = time.monotonic) -> None:
         self.options = options
         self.operations = Operations(options)
-        self.live = LiveTable(options.lease_seconds, clock)
+        self.live = LiveTable(options.lease_seconds, clock, strict=options.strict_lease)
         self.connection = Connection(options, clock)
         self._clock = clock
         self._watch = Watch(self.live, lambda deliver: Stream(self.connection, deliver), options, clock)
         _cores.add(self)
 
-    def call(self, operation: Operation[Request, Response, Result]) -> Result:
-        return self._ask(operation, self.options.timeout_seconds)[0]
+    def call(
+        self, operation: Operation[Request, Response, Result], timeout_seconds: float | None = None
+    ) -> Steps[Result]:
+        timeout = self.options.timeout_seconds if timeout_seconds is None else timeout_seconds
+        return (yield from self._ask(operation, timeout))[0]
 
-    def pages(self, page: Callable[[str], Operation[Request, Response, Page[Item]]]) -> Iterator[Item]:
-        """All items of all pages; a page is asked for when it is needed."""
-        token = ""
-        while True:
-            items, token = self.call(page(token))
-            yield from items
-            if not token:
-                return
-
-    def _ask(self, operation: Operation[Request, Response, Result], timeout_seconds: float) -> tuple[Result, Revision]:
+    def _ask(
+        self, operation: Operation[Request, Response, Result], timeout_seconds: float, wanted: Wanted = ANY
+    ) -> Steps[tuple[Result, Revision]]:
         """The result, and the revision that it is of."""
-        token = self.live.token
-        if operation.read is not None and token is not None:
-            operation.read.min_revision.epoch = token.epoch
-            operation.read.min_revision.number = token.number
-        response, sent_at = self.connection.unary(operation.method, operation.request, timeout_seconds)
+        if operation.read is not None:
+            wanted.put_into(operation.read, self.live.token)
+        response, sent_at = yield from self.connection.unary(operation.method, operation.request, timeout_seconds)
         self._watch.nudge()
         info = operation.info(response) or common_pb2.ReadInfo()
         revision = Revision(info.revision.epoch, info.revision.number)
@@ -81,64 +81,111 @@ class Core:
             self.live.saw(result, revision, confirmed_at)
         return result, revision
 
-    def load(self, written: object) -> PromptVersion:
-        """The slow way, for a reference that `entries` does not have."""
-        return self.load_all([written])[0]
+    def load(self, written: object, wanted: Wanted = ANY) -> Steps[PromptVersion]:
+        """The slow way, for a reference that `entries` does not have, or when that is not good enough."""
+        return (yield from self.load_all([written], wanted))[0]
 
-    def load_all(self, written: Iterable[object]) -> list[PromptVersion]:
+    def load_all(self, written: Iterable[object], wanted: Wanted = ANY) -> Steps[list[PromptVersion]]:
         """What the references mean, in their order; those that have to be asked for take one round trip."""
         if self.connection.closed:
             raise closed_error()
         keys = [checks.key(one) for one in written]
-        found = {key: value for key in keys if (value := self.live.find(key)) is not None}
+        found = {key: value for key in keys if (value := self._known(key, wanted)) is not None}
         if missing := [key for key in dict.fromkeys(keys) if key not in found]:
-            found |= self._fetch(missing)
-        return [self._vouched(found[key]) for key in keys]
+            fetch = self._read_strongly if wanted.strong else self._fetch
+            found |= yield from fetch({key: checks.reference(key) for key in missing}, wanted)
+        return [self._vouched(found[key], wanted) for key in keys]
 
-    def keep_up(self, handle: Handle) -> None:
+    def keep_up(self, handle: Handle) -> Steps[None]:
         """Has pushes keep a handle up to date from now on."""
         while not self.live.attach(handle.reference, handle):
-            self.load(handle.reference)
+            yield from self.load(handle.reference)
         _resume_in_children()
 
-    def _vouched(self, value: PromptVersion) -> PromptVersion:
-        if self.options.on_stale == "fail" and value.stale:
+    def wait_for_ready(self, written: Iterable[object], timeout_seconds: float) -> Steps[None]:
+        """Returns once the watch vouches for all of these references."""
+        keys = [checks.key(one) for one in written]
+        deadline = self._clock() + timeout_seconds
+        yield from self.load_all(keys)
+        self._watch.start()
+        ready = self.live.when_ready(keys)
+        try:
+            yield Arrival(ready, max(0.0, deadline - self._clock()))
+        except TimeoutError as error:
+            late = ", ".join(self.live.not_ready(keys)[:10]) or "that it is there"
+            why = self._watch.last_error or "the watch has just begun"
+            raise UnavailableError(
+                f"{self.options.target} did not confirm {late} within {timeout_seconds:g} s: {why}", "NOT_READY"
+            ) from error
+        except FlightCancelled as error:
+            raise closed_error() from error
+
+    def _known(self, key: str, wanted: Wanted) -> PromptVersion | None:
+        """What the table knows, if that will do. Raises what it knows to be missing."""
+        if wanted.strong:
+            return None
+        value = self.live.find(key)
+        if value is None and wanted is ANY and (missing := self.live.known_missing(key)):
+            raise missing
+        return value if value is not None and self._will_do(key, value, wanted) else None
+
+    def _will_do(self, key: str, value: PromptVersion, wanted: Wanted) -> bool:
+        if wanted.min_revision is not None and not self.live.reaches(key, wanted.min_revision):
+            return False
+        return wanted.max_staleness_seconds is None or value.age <= wanted.max_staleness_seconds
+
+    def _vouched(self, value: PromptVersion, wanted: Wanted) -> PromptVersion:
+        """Raises StaleError for what is older than this client, or this call, will have."""
+        fails = self.options.on_stale == "fail"
+        most = self.options.lease_seconds if fails else self.options.max_staleness_seconds
+        bounds = [one for one in (most, wanted.max_staleness_seconds) if one is not None]
+        if bounds and (value.age > min(bounds) or (fails and value.stale)):
             raise StaleError(
-                f"{value.uri} was last confirmed {value.age:.1f} s ago; the lease is {self.options.lease_seconds:g} s",
+                f"{value.uri} was last confirmed {value.age:.1f} s ago, which is over {min(bounds):g} s",
                 "STALE",
                 {"name": value.name, "version": str(value.version)},
             )
         return value
 
-    def _fetch(self, keys: Sequence[str]) -> dict[str, PromptVersion]:
-        """Asks for each reference once, however many threads want it at the same time."""
-        references = {key: checks.reference(key) for key in keys}
+    def _read_strongly(self, references: Mapping[str, Reference], wanted: Wanted) -> Steps[dict[str, PromptVersion]]:
+        """For this call alone: an answer that somebody asked for earlier could lack a write acknowledged since."""
+        found: dict[str, PromptVersion] = {}
+        deadline = self._clock() + self.options.timeout_seconds
+        for keys in _batches(list(references)):
+            asked_at = self._clock()
+            for key, outcome in zip(keys, (yield from self._resolve(keys, deadline, wanted)), strict=True):
+                version, revision = outcome
+                if isinstance(version, PromptwireError):
+                    raise version
+                if revision is not None:
+                    self.live.saw(version, revision, asked_at)
+                found[key] = version
+        return found
+
+    def _fetch(self, references: Mapping[str, Reference], wanted: Wanted) -> Steps[dict[str, PromptVersion]]:
+        """Asks for each reference once, however many threads and tasks want it at the same time."""
         deadline = self._clock() + self.options.timeout_seconds
         found: dict[str, PromptVersion] = {}
         backoff = Backoff(0.01, 0.5)
-        while missing := [key for key in keys if key not in found]:
-            boarded = {key: self.live.board(key, references[key]) for key in missing}
-            self._fly({key: flight for key, (flight, mine) in boarded.items() if mine}, deadline)
-            for key, (flight, _) in boarded.items():
-                value = self._arrival(key, flight, deadline)
-                if value is not None:
+        while missing := [key for key in references if key not in found]:
+            boarded = {key: self.live.board(key, references[key], anew=wanted is not ANY) for key in missing}
+            yield from self._fly({key: flight for key, (flight, mine) in boarded.items() if mine}, deadline, wanted)
+            for key, (flight, mine) in boarded.items():
+                value = yield from self._arrival(key, flight, deadline, wanted)
+                if value is not None and (mine or self._will_do(key, value, wanted)):
                     found[key] = value
             if len(found) < len(references):
-                self.connection.pause(backoff.next())
+                yield self.connection.pause(backoff.next())
         return found
 
-    def _fly(self, flights: Mapping[str, Flight], deadline: float) -> None:
+    def _fly(self, flights: Mapping[str, Flight], deadline: float, wanted: Wanted) -> Steps[None]:
         """Asks, takes the answers in, and lets everybody know who waits for one."""
         waiting = dict(flights)
         try:
-            while waiting:
-                batch = dict(itertools.islice(waiting.items(), limits.BATCH_MAX))
-                for (key, flight), outcome in zip(batch.items(), self._resolve(list(batch), deadline), strict=True):
-                    if isinstance(outcome, PromptwireError):
-                        self._fail(flight, outcome)
-                    else:
-                        flight.future.set_result(self.live.land(key, flight, *outcome))
-                    del waiting[key]
+            for keys in _batches(list(flights)):
+                outcomes = yield from self._resolve(keys, deadline, wanted)
+                for key, outcome in zip(keys, outcomes, strict=True):
+                    self._land(key, waiting.pop(key), outcome)
                 self._watch.start()
                 self._watch.post(Signal.NEWS)
         except PromptwireError as error:
@@ -149,31 +196,42 @@ class Core:
                 self.live.abandon(flight)
                 flight.future.cancel()  # without effect on what has its outcome; else this thread was interrupted
 
-    def _resolve(
-        self, keys: Sequence[str], deadline: float
-    ) -> Sequence[tuple[PromptVersion, Revision] | PromptwireError]:
+    def _land(self, key: str, flight: Flight, outcome: Outcome) -> None:
+        found, revision = outcome
+        if isinstance(found, PromptVersion) and revision is not None:
+            flight.future.set_result(self.live.land(key, flight, found, revision))
+        elif isinstance(found, NotFoundError) and revision and not self.live.land_missing(key, flight, revision):
+            flight.future.set_result(None)
+        elif isinstance(found, PromptwireError):
+            self._fail(flight, found)
+
+    def _resolve(self, keys: Sequence[str], deadline: float, wanted: Wanted) -> Steps[Sequence[Outcome]]:
         timeout_seconds = max(0.001, deadline - self._clock())
-        if len(keys) == 1:
-            return [self._ask(self.operations.resolve(keys[0]), timeout_seconds)]
-        outcomes, revision = self._ask(self.operations.batch_resolve(keys), timeout_seconds)
-        return [one if isinstance(one, PromptwireError) else (one, revision) for one in outcomes]
+        if len(keys) > 1:
+            operation = self.operations.batch_resolve(keys)
+            outcomes, revision = yield from self._ask(operation, timeout_seconds, wanted)
+            return [(one, revision) for one in outcomes]
+        try:
+            return [(yield from self._ask(self.operations.resolve(keys[0]), timeout_seconds, wanted))]
+        except NotFoundError as error:
+            return [(error, revision_of(error))]
 
     def _fail(self, flight: Flight, error: PromptwireError) -> None:
         self.live.abandon(flight)
         flight.future.set_exception(error)
 
-    def _arrival(self, key: str, flight: Flight, deadline: float) -> PromptVersion | None:
+    def _arrival(self, key: str, flight: Flight, deadline: float, wanted: Wanted) -> Steps[PromptVersion | None]:
         """What a flight brought; None to ask again."""
         try:
-            value = flight.future.result(max(0.0, deadline - self._clock()))
+            value: PromptVersion | None = yield Arrival(flight.future, max(0.0, deadline - self._clock()))
             if value is None and self._clock() >= deadline:
                 raise UnavailableError(f"{self.options.target} kept answering with what is known to be older")
             return value
-        except CancelledError:  # who asked was interrupted
+        except FlightCancelled:  # who asked was interrupted
             return None
         except (TimeoutError, UnavailableError) as error:
             known = self.live.fall_back(key)
-            if known is not None:
+            if known is not None and (wanted.min_revision is None or self.live.reaches(key, wanted.min_revision)):
                 self._watch.start()
                 return known
             if isinstance(error, UnavailableError):
@@ -181,9 +239,8 @@ class Core:
             waited = self.options.timeout_seconds
             raise UnavailableError(f"{self.options.target} did not answer within {waited:g} s") from error
 
-    def changes(self, after: Revision | None, names: Iterable[str], follow: bool) -> Iterator[Changes]:
-        checked = checks.texts(names, "names")
-        return feed.changes(self.connection, self.options, self._clock, after, checked, follow)
+    def feed(self, after: Revision | None, names: Iterable[str], follow: bool) -> Feed:
+        return Feed(self.connection, self.options, self._clock, after, checks.texts(names, "names"), follow)
 
     def status(self) -> ClientStatus:
         live, watch, lease = self.live, self._watch, self.live.lease
@@ -221,6 +278,10 @@ class Core:
         """In a child process, later: handles never call, so nothing else would begin to keep them up to date."""
         if self.live.has_handles() and not self.connection.closed:
             self._watch.start()
+
+
+def _batches(keys: Sequence[str]) -> Iterator[Sequence[str]]:
+    return (keys[start : start + limits.BATCH_MAX] for start in range(0, len(keys), limits.BATCH_MAX))
 
 
 _cores: "weakref.WeakSet[Core]" = weakref.WeakSet()

@@ -9,10 +9,12 @@ from promptwire.values import PromptVersion, Revision
 class Flight:
     """Who wants the same answer waits for it instead of asking too."""
 
-    __slots__ = ("fence", "future", "reference")
+    __slots__ = ("asked_at", "fence", "future", "reference")
 
-    def __init__(self, reference: Reference) -> None:
+    def __init__(self, reference: Reference, asked_at: float) -> None:
         self.reference = reference
+        self.asked_at = asked_at
+        """By the clock; it was asked then or later."""
         self.future: Future[PromptVersion | None] = Future()
         """None when the answer was overtaken: ask again."""
         self.fence: Revision | None = None

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from promptwire._core.lease import Lease
 from promptwire.domain.names import LATEST
 from promptwire.domain.references import Selector
+from promptwire.errors import AliasNotFoundError, NotFoundError, PromptNotFoundError, VersionNotFoundError
 from promptwire.handle import Handle
 from promptwire.values import Prompt, PromptVersion, Revision
 
@@ -135,6 +136,29 @@ class Followed:
     def believes(self, position: Revision | None) -> bool:
         """Whether what was pushed, known to be right up to `position`, is at least as new as what was seen."""
         return self.floor is None or (position is not None and position.reaches(self.floor))
+
+    def missing(self, selector: Selector) -> NotFoundError | None:
+        """Why a selector means nothing, by what was pushed; None if it means something, or may."""
+        if self.record is None:
+            return PromptNotFoundError(
+                f"there is no prompt {self.name!r}", "PROMPT_NOT_FOUND", {"name": self.name}, "NOT_FOUND"
+            )
+        if isinstance(selector, str) and self.record.version_of(selector) is None:
+            known = ", ".join(sorted(self.record.aliases)[:10]) or "none"
+            return AliasNotFoundError(
+                f"prompt {self.name!r} has no alias {selector!r}; it has {known}",
+                "ALIAS_NOT_FOUND",
+                {"name": self.name, "alias": selector},
+                "NOT_FOUND",
+            )
+        if isinstance(selector, int) and selector > self.record.latest:
+            return VersionNotFoundError(
+                f"prompt {self.name!r} has no version {selector}; its newest is {self.record.latest}",
+                "VERSION_NOT_FOUND",
+                {"name": self.name, "version": str(selector), "latest_version": str(self.record.latest)},
+                "NOT_FOUND",
+            )
+        return None
 
     def seen_in(self, epoch: str) -> bool:
         """Whether Resolve or a write told of it in that history, ahead of the stream."""

@@ -6,46 +6,59 @@
   A write takes the prompt's entries away, so that the next load asks for that revision or a newer one.
 - Every item rests on a lease: the watch's shared one, which bookmarks renew, or, from Resolve's answer until the watch
   covers it, its own. Past its lease an item is not in `entries`: loads take the slow way and learn that it is stale.
+- What does not exist is followed too, up to a number: loads learn from the table that it is missing, and once it is
+  pushed, it is there.
 - A replacing update (first, after a gap, after Resync) swaps everything at once; until then the old entries serve.
 """
 
+import contextlib
 import logging
 import math
 import threading
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, MutableMapping, Sequence
+from concurrent.futures import Future, InvalidStateError
 
+from promptwire._core.entries import LeasedEntries
 from promptwire._core.flight import Flight
 from promptwire._core.followed import Followed, Item, PushedState
 from promptwire._core.lease import Clock, Lease
 from promptwire._core.own_leases import OwnLeases
 from promptwire._core.subscriptions import Subscriptions, Told
 from promptwire.domain.references import Reference
+from promptwire.errors import NotFoundError
 from promptwire.handle import Handle
 from promptwire.values import Prompt, PromptVersion, Revision
 
 _log = logging.getLogger("promptwire")
 
+ABSENT_MAX = 1_000
+"""How many references that mean nothing are followed."""
+
 
 class LiveTable:
     """Maps references, as the user wrote them, to immutable versions."""
 
-    def __init__(self, lease_seconds: float, clock: Clock) -> None:
+    def __init__(self, lease_seconds: float, clock: Clock, strict: bool = False) -> None:
+        """`strict`: what is past its lease is not in `entries` from that moment on, whoever gets the processor."""
         self._clock = clock
         self._lease_seconds = lease_seconds
+        self._strict = strict
         self._closed = False
         self.token: Revision | None = None
         """The newest revision that this client has seen; reads ask for at least that."""
         self._prompts: dict[str, Followed] = {}
         self._items: dict[str, Item] = {}
         """By reference, as written."""
+        self._absent: dict[Item, None] = {}
+        """What was found not to exist, the latest last; some of it may have come to exist since."""
         self._begin()
 
     def _begin(self) -> None:
         """As it is before there was a stream in this process."""
         # Guards all of this and the items. Reentrant: a finalizer may close the client in the middle of anything.
         self._lock = threading.RLock()
-        self.entries: dict[str, PromptVersion] = {}
+        self.entries = self._no_entries()
         """What hits read, without the lock. Exchanged for an empty one when the shared lease runs out."""
         self.position: Revision | None = None
         """Up to where pushes have told everything."""
@@ -65,6 +78,11 @@ class LiveTable:
         self._subscriptions = Subscriptions()
         self._waiting: set[Followed] = set()
         """Prompts to settle once the stream has reached their floor."""
+        self._ready: list[tuple[Sequence[str], Future[None]]] = []
+        """Who waits for which references to be vouched for by the watch."""
+
+    def _no_entries(self) -> MutableMapping[str, PromptVersion]:
+        return LeasedEntries() if self._strict else {}
 
     # Loading.
 
@@ -81,16 +99,36 @@ class LiveTable:
                 item.asks = False
             return self.find(key)
 
-    def board(self, key: str, reference: Reference) -> tuple[Flight, bool]:
-        """The flight that will bring the answer, and whether the caller has to fly it."""
+    def known_missing(self, key: str) -> NotFoundError | None:
+        """Why a reference means nothing, if the watch vouches for that; None if the service has to be asked."""
+        with self._lock:
+            item = self._items.get(key)
+            if item is None or item.value is not None or self.lease.stale:
+                return None
+            if not item.prompt.pushed or not item.prompt.believes(self.position):
+                return None
+            return item.prompt.missing(item.selector)
+
+    def reaches(self, key: str, revision: Revision) -> bool:
+        """Whether what is known of a reference is surely as new as a revision, or newer."""
+        with self._lock:
+            item = self._items.get(key)
+            at = (item.prompt.floor or self.position) if item else None
+            return at is not None and at.reaches(revision)
+
+    def board(self, key: str, reference: Reference, anew: bool = False) -> tuple[Flight, bool]:
+        """The flight that will bring the answer, and whether the caller has to fly it.
+
+        `anew`: what is known will not do.
+        """
         with self._lock:
             flight = self._flights.get(reference)
             if flight is not None:
                 return flight, False
-            flight = Flight(reference)
+            flight = Flight(reference, self._clock())
             followed = self._prompts.get(reference.name)
             item = followed.items.get(reference.selector) if followed else None
-            if item is not None and item.value is not None and not item.asks:
+            if item is not None and item.value is not None and not item.asks and not anew:
                 self._spell(item, key)  # known already, by another spelling
                 flight.future.set_result(item.value)
                 return flight, False
@@ -110,21 +148,62 @@ class LiveTable:
                 revision, lease.confirmed_at, self.position, self._position_at
             ):
                 return None
-            if followed is None:
-                followed = self._prompts[flight.reference.name] = Followed(flight.reference.name)
-            item = followed.items.get(flight.reference.selector)
-            if item is None:
-                item = followed.items[flight.reference.selector] = Item(followed, flight.reference.selector, lease)
-                self._subscriptions.add(item)
+            item = self._follow(flight.reference, lease)
             if item.value != value:
                 item.take(value, value)
             item.asks = False
             self._own.put(item, lease)
-            followed.borrow(value, revision)
-            if self.position is None or not self.position.reaches(revision):
-                self._await_revision(followed, revision, self._clock())
+            item.prompt.borrow(value, revision)
+            self._saw_at(item.prompt, revision)
             self._spell(item, key)
             return item.value
+
+    def land_missing(self, key: str, flight: Flight, revision: Revision) -> bool:
+        """Takes in that there was nothing at a revision. False if this client knows better: ask again."""
+        with self._lock:
+            self.observe(revision)
+            if flight.fence is not None and not revision.reaches(flight.fence):
+                return False
+            followed = self._prompts.get(flight.reference.name)
+            if followed and followed.overtakes(revision, flight.asked_at, self.position, self._position_at):
+                return False
+            item = self._follow(flight.reference, self.lease)
+            item.take(None)
+            self._saw_at(item.prompt, revision)
+            self._spell(item, key)
+            self._absent.pop(item, None)
+            self._absent[item] = None
+            if len(self._absent) > ABSENT_MAX:
+                self._let_go(next(iter(self._absent)))
+            return True
+
+    def _follow(self, reference: Reference, lease: Lease) -> Item:
+        followed = self._prompts.get(reference.name)
+        if followed is None:
+            followed = self._prompts[reference.name] = Followed(reference.name)
+        item = followed.items.get(reference.selector)
+        if item is None:
+            item = followed.items[reference.selector] = Item(followed, reference.selector, lease)
+            self._subscriptions.add(item)
+        return item
+
+    def _let_go(self, item: Item) -> None:
+        """Of what was missing longest, if it still is: a program that makes up names must not follow them all."""
+        del self._absent[item]
+        if item.value is not None or item.handles:
+            return
+        for reference in item.references:
+            del self._items[reference]
+        del item.prompt.items[item.selector]
+        self._subscriptions.drop(item)
+        if not item.prompt.items:
+            del self._prompts[item.prompt.name]
+            self._waiting.discard(item.prompt)
+
+    def _saw_at(self, followed: Followed, revision: Revision) -> None:
+        """An answer about a prompt is of this revision, which pushes may not have reached."""
+        if self.position is None or not self.position.reaches(revision):
+            self._await_revision(followed, revision, self._clock())
 
     def abandon(self, flight: Flight) -> None:
         with self._lock:
@@ -161,10 +240,12 @@ class LiveTable:
             followed = self._prompts.get(answer.name)
             if followed is None:
                 return
-            if followed.record and not followed.floor and self.position and self.position.reaches(revision):
+            if followed.pushed and not followed.floor and self.position and self.position.reaches(revision):
                 return  # pushes have told as much
-            outdated = [item for item in followed.items.values() if item.differs_from(answer)]
-            if outdated and not followed.overtakes(revision, asked_at, self.position, self._position_at):
+            items = followed.items.values()
+            outdated = [item for item in items if item.differs_from(answer)]
+            doubtful = outdated or any(item.value is None for item in items)
+            if doubtful and not followed.overtakes(revision, asked_at, self.position, self._position_at):
                 self._await_revision(followed, revision, self._clock())
                 self._forget(outdated)
 
@@ -206,6 +287,11 @@ class LiveTable:
         with self._lock:
             resume = None if self.replacing else self.position
             return resume, self._subscriptions.begin(self._prompts.values(), resume is not None, most, next_nonce)
+
+    def dropped(self) -> list[str]:
+        """Prompts that the stream need not follow any more."""
+        with self._lock:
+            return self._subscriptions.take_dropped()
 
     def untold(self, most: int, next_nonce: int) -> Told:
         """What the stream has to follow too."""
@@ -253,6 +339,7 @@ class LiveTable:
                     self._warned = False
                     _log.warning("the registry confirms prompts again: loads are fresh")
             self._show(changed)
+            self._tell_ready()
 
     def _start_over(self, before: Revision | None, now_at: Revision) -> None:
         """What was pushed no longer counts; entries stay until what replaces it has been learned."""
@@ -289,6 +376,33 @@ class LiveTable:
                 changed += followed.settle(self.lease, epoch)
         return changed
 
+    # Being ready.
+
+    def when_ready(self, keys: Sequence[str]) -> Future[None]:
+        """Done once the watch vouches for all of these references, cancelled when the client is closed before."""
+        with self._lock:
+            ready: Future[None] = Future()
+            self._ready.append((keys, ready))
+            self._tell_ready()
+            if self._closed:
+                ready.cancel()
+            return ready
+
+    def not_ready(self, keys: Iterable[str]) -> list[str]:
+        with self._lock:
+            return [key for key in keys if not self._is_ready(key)]
+
+    def _is_ready(self, key: str) -> bool:
+        item = self._items.get(key)
+        return item is not None and item.value is not None and item.lease is self.lease and not item.lease.stale
+
+    def _tell_ready(self) -> None:
+        for keys, ready in self._ready:
+            if not self.lease.stale and not self.not_ready(keys):
+                with contextlib.suppress(InvalidStateError):  # who waited has just given up
+                    ready.set_result(None)
+        self._ready = [(keys, ready) for keys, ready in self._ready if not ready.done()]
+
     # Expiring and showing.
 
     def expire(self) -> float:
@@ -298,7 +412,7 @@ class LiveTable:
             moves = not self._aside and self.lease.stale
             if moves:
                 self._aside = True
-                self.entries = {}
+                self.entries = self._no_entries()
                 self._show(self._own)
             else:
                 self._show(lapsed)
@@ -342,7 +456,9 @@ class LiveTable:
     def close(self) -> None:
         with self._lock:
             self._closed = True
-            self.entries = {}
+            self.entries = self._no_entries()
+            for _, ready in self._ready:
+                ready.cancel()
 
     def has_handles(self) -> bool:
         with self._lock:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import grpc
 
 from promptwire import errors
+from promptwire.values import Revision
 
 _BY_REASON: dict[str, type[errors.PromptwireError]] = {
     "PROMPT_NOT_FOUND": errors.PromptNotFoundError,
@@ -51,6 +52,12 @@ def from_rpc_error(error: grpc.RpcError, target: str, waited_seconds: float) -> 
 def from_problem(code: int, reason: str, message: str) -> errors.PromptwireError:
     """An error that came as a value, within an answer."""
     return _make(message, reason, _CODES.get(code, "UNKNOWN"))
+
+
+def revision_of(error: errors.PromptwireError) -> Revision | None:
+    """At which revision the service found that something does not exist, if it said so."""
+    number = error.metadata.get("revision", "")
+    return Revision(error.metadata.get("epoch", ""), int(number)) if number.isdecimal() else None
 
 
 def _make(

@@ -55,7 +55,12 @@ class Session:
         return prompt_service_pb2.WatchRequest(hello=hello)
 
     def subscribes(self) -> Iterator[prompt_service_pb2.WatchRequest]:
-        """What the stream has to follow too; nothing before its first update, which replaces what came before."""
+        """What the stream need not follow any more, and what it has to follow too.
+
+        Nothing before its first update, which replaces what came before.
+        """
+        if self._synced and (dropped := self._live.dropped()):
+            yield prompt_service_pb2.WatchRequest(unsubscribe=prompt_service_pb2.WatchUnsubscribe(names=dropped))
         while self._synced and (followed := self._live.untold(self._most, self._nonce + 1)):
             subscribe = prompt_service_pb2.WatchSubscribe(subscriptions=_subscriptions(followed))
             yield prompt_service_pb2.WatchRequest(subscribe=subscribe)

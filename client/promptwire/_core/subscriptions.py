@@ -17,9 +17,24 @@ class Subscriptions:
     def __init__(self) -> None:
         self._untold: dict[Followed, list[Item]] = {}
         self._unacked: list[Item] = []
+        self._dropped: list[str] = []
 
     def add(self, item: Item) -> None:
         self._untold.setdefault(item.prompt, []).append(item)
+
+    def drop(self, item: Item) -> None:
+        """Of an item that was taken out of its prompt. The stream stops following the prompt once it has no other."""
+        if (untold := self._untold.get(item.prompt)) and item in untold:
+            untold.remove(item)
+            if not untold:
+                del self._untold[item.prompt]
+        if not item.prompt.items:
+            self._dropped.append(item.prompt.name)
+
+    def take_dropped(self) -> list[str]:
+        """Prompts to unsubscribe; before what is untold, which may follow one of them again."""
+        dropped, self._dropped = self._dropped, []
+        return dropped
 
     def begin(self, prompts: Iterable[Followed], resumes: bool, most: int, next_nonce: int) -> Told:
         """For a new stream: what it follows from the start, at most so many prompts.
@@ -28,6 +43,7 @@ class Subscriptions:
         """
         self._untold = {prompt: list(prompt.items.values()) for prompt in prompts}
         self._unacked = []
+        self._dropped = []
         for item in itertools.chain.from_iterable(self._untold.values()):
             item.told, item.acked = math.inf, False
         whole = (prompt for prompt in self._untold if prompt.complete or not resumes)

@@ -36,7 +36,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class BatchResolved:
-    """Outcomes in the request's order. All are of `revision` or newer; it is None when nothing could be resolved."""
+    """Outcomes in the request's order. All are of `revision` or newer; it is None when nothing was looked up."""
 
     outcomes: tuple[Outcome, ...]
     revision: Revision | None
@@ -56,9 +56,10 @@ async def batch_resolve(
         for _ in range(min(_AT_ONCE, len(distinct))):
             workers.create_task(_work(registry.reader, namespace, todo, results))
     resolved = [result for result in results.values() if isinstance(result, Resolved)]
+    revisions = [result.revision for result in results.values() if result.revision]
     return BatchResolved(
         tuple(_within_bounds(references, results)),
-        min((result.revision for result in resolved), key=lambda revision: revision.number, default=None),
+        min(revisions, key=lambda revision: revision.number, default=None),
         max((result.max_age_seconds for result in resolved), default=0.0),
     )
 

@@ -3,7 +3,7 @@
 from promptwire.domain.names import check_namespace, check_prompt_name
 from promptwire_service.commands.context import Registry
 from promptwire_service.commands.freshness import check_freshness
-from promptwire_service.domain.errors import prompt_not_found, refuse
+from promptwire_service.domain.errors import found_missing, prompt_not_found, refuse
 from promptwire_service.domain.reads import Answer, Freshness
 from promptwire_service.domain.records import PromptRecord
 
@@ -13,5 +13,5 @@ async def get_prompt(registry: Registry, *, namespace: str, name: str, freshness
     refuse(check_namespace(namespace), check_prompt_name(name), check_freshness(freshness))
     answer = await registry.reader.prompt(namespace, name, freshness)
     if answer.value is None:
-        raise prompt_not_found(name)
+        raise found_missing(prompt_not_found(name), answer.revision)
     return Answer(answer.value, answer.revision, answer.max_age_seconds)

@@ -8,6 +8,7 @@ from promptwire_service.commands.context import Reader
 from promptwire_service.domain.errors import (
     RegistryError,
     alias_not_found,
+    found_missing,
     prompt_not_found,
     store_unavailable,
     version_not_found,
@@ -43,7 +44,7 @@ async def read_pair(reader: Reader, namespace: str, name: str, selector: Selecto
         prompt, version = await _read(reader, namespace, name, selector, STRONG)
     if version.value is None:
         number = prompt.value.version_of(selector) or 0
-        raise version_not_found(name, number, prompt.value.latest_version)
+        raise found_missing(version_not_found(name, number, prompt.value.latest_version), version.revision)
     if prompt.revision.epoch != version.revision.epoch:
         raise store_unavailable("its history was replaced while it was read; try again")
     return Resolved(
@@ -72,10 +73,10 @@ async def _read(
 ) -> tuple[Answer[PromptRecord], Answer[VersionRecord | None]]:
     prompt = await reader.prompt(namespace, name, freshness)
     if prompt.value is None:
-        raise prompt_not_found(name)
+        raise found_missing(prompt_not_found(name), prompt.revision)
     number = prompt.value.version_of(selector)
     if number is None:
-        raise _no_such(prompt.value, selector)
+        raise found_missing(_no_such(prompt.value, selector), prompt.revision)
     version = await reader.version(namespace, name, number, freshness)
     return cast(Answer[PromptRecord], prompt), version
 

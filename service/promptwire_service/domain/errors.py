@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from enum import Enum
 
 from promptwire.domain.violations import Violation
+from promptwire_service.domain.records import Revision
 
 
 class Code(Enum):
@@ -38,6 +39,7 @@ class RegistryError(Exception):
         self.reason = reason
         self.message = message
         self.metadata = dict(metadata or {})
+        self.revision: Revision | None = None
         self.violations = violations
 
 
@@ -51,6 +53,13 @@ def refuse(*violations: Violation | None) -> None:
     found = tuple(violation for violation in violations if violation)
     if found:
         raise invalid(*found)
+
+
+def found_missing(error: RegistryError, revision: Revision) -> RegistryError:
+    """The error, which also tells at which revision that was so: a reader who relies on it must not go back behind it."""
+    error.revision = revision
+    error.metadata |= {"epoch": revision.epoch, "revision": str(revision.number)}
+    return error
 
 
 def prompt_not_found(name: str) -> RegistryError:

@@ -60,8 +60,9 @@ async def test_the_revision_is_the_oldest_of_all(below: Below) -> None:
     assert (answer.revision.number, answer.max_age_seconds) == (31, 0.3)
 
 
-async def test_a_batch_without_one_version_has_no_revision(below: Below) -> None:
-    assert (await batch(below, "nobody")).revision is None
+async def test_a_batch_that_looked_nothing_up_has_no_revision(below: Below) -> None:
+    assert (await batch(below, "no such name!")).revision is None
+    assert (await batch(below, "nobody")).revision == NOW, "that there is nobody was so at some revision, too"
     assert (await batch(below, "team/greeting")).revision == NOW
 
 
