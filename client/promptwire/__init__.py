@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from promptwire import genai
+    from promptwire.aio import AsyncClient
     from promptwire.client import Client
     from promptwire.errors import (
         AliasNotFoundError,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AliasNotFoundError",
+    "AsyncClient",
     "Client",
     "ClientStatus",
     "ConflictError",
@@ -50,6 +52,7 @@ __all__ = [
 __version__ = "0.1.0"
 
 _HOMES = {
+    "AsyncClient": "aio",
     "Client": "client",
     "ClientStatus": "status",
     "Handle": "handle",

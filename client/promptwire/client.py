@@ -18,6 +18,7 @@ from promptwire.values import AliasChange, Changes, Prompt, PromptVersion, Revis
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
+Result = TypeVar("Result")
 Item = TypeVar("Item")
 
 
@@ -96,8 +97,7 @@ class Client:
         `timeout` in seconds, by default the client's. Raises UnavailableError, which names what was not confirmed in
         time, and what load_prompts does.
         """
-        seconds = self._core.options.timeout_seconds if timeout is None else checks.seconds(timeout, "timeout")
-        run(self._core.wait_for_ready(checks.texts(references, "references"), seconds))
+        run(self._core.wait_for_ready(checks.texts(references, "references"), timeout))
 
     def handle(self, reference: str) -> Handle:
         """A handle whose `current` is kept at what the reference means. Raises what load_prompt does."""
@@ -131,7 +131,7 @@ class Client:
         With `expected_version`, only if the alias points there now (0: only if there is none), else ConflictError.
         Raises PromptNotFoundError, VersionNotFoundError.
         """
-        return run(self._core.call(self._core.operations.set_alias(name, alias, version, expected_version, reason)))
+        return self._call(self._core.operations.set_alias(name, alias, version, expected_version, reason))
 
     def delete_prompt_alias(
         self,
@@ -154,16 +154,15 @@ class Client:
 
     def get_prompt(self, name: str) -> Prompt:
         """A prompt's newest version number, aliases and tags. Raises PromptNotFoundError."""
-        return run(self._core.call(self._core.operations.get_prompt(name)))
+        return self._call(self._core.operations.get_prompt(name))
 
     def get_prompt_version(self, name: str, version: int) -> PromptVersion:
         """One version, asked of the service. Raises VersionNotFoundError, PromptNotFoundError."""
-        return run(self._core.call(self._core.operations.get_version(name, version)))
+        return self._call(self._core.operations.get_version(name, version))
 
     def get_prompt_version_by_alias(self, name: str, alias: str) -> PromptVersion:
         """The version that an alias points at, asked of the service. Raises AliasNotFoundError, PromptNotFoundError."""
-        reference = f"prompts:/{checks.text(name, 'name')}@{checks.text(alias, 'alias')}"
-        return run(self._core.call(self._core.operations.resolve(reference)))
+        return self._call(self._core.operations.resolve_alias(name, alias))
 
     def list_prompts(self, prefix: str = "") -> Iterator[Prompt]:
         """Prompts whose name starts with the prefix, in byte order of their names; pages are fetched as needed."""
@@ -179,7 +178,7 @@ class Client:
 
     def set_prompt_tags(self, name: str, tags: Mapping[str, str]) -> Revision:
         """Sets tags of the prompt itself; others stay. Raises PromptNotFoundError."""
-        return run(self._core.call(self._core.operations.set_tags(name, tags)))
+        return self._call(self._core.operations.set_tags(name, tags))
 
     def delete_prompt_tag(self, name: str, key: str) -> Revision:
         """Removes one tag of the prompt itself; an absent one is no error. Raises PromptNotFoundError."""
@@ -187,7 +186,7 @@ class Client:
 
     def delete_prompt_tags(self, name: str, keys: Iterable[str]) -> Revision:
         """Removes tags of the prompt itself; absent ones are no error. Raises PromptNotFoundError."""
-        return run(self._core.call(self._core.operations.delete_tags(name, keys)))
+        return self._call(self._core.operations.delete_tags(name, keys))
 
     def set_prompt_version_tag(self, name: str, version: int, key: str, value: str) -> Revision:
         """Sets one tag of one version. Raises VersionNotFoundError, PromptNotFoundError."""
@@ -195,7 +194,7 @@ class Client:
 
     def set_prompt_version_tags(self, name: str, version: int, tags: Mapping[str, str]) -> Revision:
         """Sets tags of one version; others stay. Raises VersionNotFoundError, PromptNotFoundError."""
-        return run(self._core.call(self._core.operations.set_tags(name, tags, checks.number(version, "version"))))
+        return self._call(self._core.operations.set_tags(name, tags, checks.number(version, "version")))
 
     def delete_prompt_version_tag(self, name: str, version: int, key: str) -> Revision:
         """Removes one tag of one version; an absent one is no error. Raises VersionNotFoundError."""
@@ -203,7 +202,7 @@ class Client:
 
     def delete_prompt_version_tags(self, name: str, version: int, keys: Iterable[str]) -> Revision:
         """Removes tags of one version; absent ones are no error. Raises VersionNotFoundError, PromptNotFoundError."""
-        return run(self._core.call(self._core.operations.delete_tags(name, keys, checks.number(version, "version"))))
+        return self._call(self._core.operations.delete_tags(name, keys, checks.number(version, "version")))
 
     def changes(
         self, after: Revision | None = None, names: Iterable[str] = (), follow: bool = True
@@ -221,17 +220,20 @@ class Client:
 
     def server_status(self) -> ServerStatus:
         """How the service, its store, its caches and its watchers are."""
-        return run(self._core.call(self._core.operations.status()))
+        return self._call(self._core.operations.status())
 
     def close(self) -> None:
         """Ends the watch and the connection; whatever is called afterwards raises PromptwireError. Idempotent."""
         self._close()
 
+    def _call(self, operation: Operation[Request, Response, Result]) -> Result:
+        return run(self._core.call(operation))
+
     def _pages(self, page: Callable[[str], Operation[Request, Response, Page[Item]]]) -> Iterator[Item]:
         """All items of all pages; a page is asked for when it is needed."""
         token = ""
         while True:
-            items, token = run(self._core.call(page(token)))
+            items, token = self._call(page(token))
             yield from items
             if not token:
                 return
@@ -245,8 +247,7 @@ class Client:
         self.close()
 
     def __repr__(self) -> str:
-        options = self._core.options
-        return f"<Client {options.target} namespace={options.namespace!r}>"
+        return f"<Client {self._core.options}>"
 
 
 def _followed(feed: Feed) -> Iterator[Changes]:

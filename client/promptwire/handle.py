@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from promptwire.values import PromptVersion
 
 if TYPE_CHECKING:
+    from promptwire.aio import AsyncClient
     from promptwire.client import Client
 
 
@@ -21,7 +22,7 @@ class Handle:
     current: PromptVersion
     reference: str
 
-    def __init__(self, client: "Client", reference: str, current: PromptVersion) -> None:
+    def __init__(self, client: "Client | AsyncClient", reference: str, current: PromptVersion) -> None:
         self._client = client  # a client that is let go of closes; a handle needs it open
         self.reference = reference
         self.current = current

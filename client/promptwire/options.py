@@ -66,6 +66,9 @@ class Options:
     client_id: str
     """This client's name in the service's status: 32 random hex digits; another one after a fork."""
 
+    def __str__(self) -> str:
+        return f"{self.target} namespace={self.namespace!r}"
+
     @classmethod
     def read(cls, target: str | None = None, **given: Unpack[Given]) -> "Options":
         """Raises InvalidArgumentError."""

@@ -94,7 +94,7 @@ class Core:
         if missing := [key for key in dict.fromkeys(keys) if key not in found]:
             fetch = self._read_strongly if wanted.strong else self._fetch
             found |= yield from fetch({key: checks.reference(key) for key in missing}, wanted)
-        return [self._vouched(found[key], wanted) for key in keys]
+        return [found[key] for key in keys]
 
     def keep_up(self, handle: Handle) -> Steps[None]:
         """Has pushes keep a handle up to date from now on."""
@@ -102,13 +102,15 @@ class Core:
             yield from self.load(handle.reference)
         _resume_in_children()
 
-    def wait_for_ready(self, written: Iterable[object], timeout_seconds: float) -> Steps[None]:
+    def wait_for_ready(self, written: Iterable[object], timeout: float | None) -> Steps[None]:
         """Returns once the watch vouches for all of these references."""
+        timeout_seconds = self.options.timeout_seconds if timeout is None else checks.seconds(timeout, "timeout")
         keys = [checks.key(one) for one in written]
         deadline = self._clock() + timeout_seconds
         yield from self.load_all(keys)
         self._watch.start()
         ready = self.live.when_ready(keys)
+        self._watch.post(Signal.RENEW)
         try:
             yield Arrival(ready, max(0.0, deadline - self._clock()))
         except TimeoutError as error:
@@ -127,7 +129,7 @@ class Core:
         value = self.live.find(key)
         if value is None and wanted is ANY and (missing := self.live.known_missing(key)):
             raise missing
-        return value if value is not None and self._will_do(key, value, wanted) else None
+        return self._vouched(value, wanted) if value is not None and self._will_do(key, value, wanted) else None
 
     def _will_do(self, key: str, value: PromptVersion, wanted: Wanted) -> bool:
         if wanted.min_revision is not None and not self.live.reaches(key, wanted.min_revision):
@@ -233,7 +235,7 @@ class Core:
             known = self.live.fall_back(key)
             if known is not None and (wanted.min_revision is None or self.live.reaches(key, wanted.min_revision)):
                 self._watch.start()
-                return known
+                return self._vouched(known, wanted)
             if isinstance(error, UnavailableError):
                 raise
             waited = self.options.timeout_seconds

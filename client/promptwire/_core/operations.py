@@ -83,6 +83,9 @@ class Operations:
             read=request.read,
         )
 
+    def resolve_alias(self, name: str, alias: str) -> Operation[pb.ResolveRequest, pb.ResolveResponse, PromptVersion]:
+        return self.resolve(f"prompts:/{checks.text(name, 'name')}@{checks.text(alias, 'alias')}")
+
     def batch_resolve(
         self, references: Sequence[str]
     ) -> Operation[pb.BatchResolveRequest, pb.BatchResolveResponse, list[PromptVersion | PromptwireError]]:

@@ -43,6 +43,8 @@ class Signal(Enum):
 
     NEWS = auto()
     """There is something new to follow."""
+    RENEW = auto()
+    """Somebody waits for a bookmark."""
     NUDGE = auto()
     """A call has succeeded: the service can be reached."""
     STOP = auto()
@@ -153,6 +155,8 @@ class Watch:
 
     def _handle(self, event: Event | None) -> None:
         match event:
+            case Signal.RENEW:
+                self._renew_at = self._clock()
             case Signal.NUDGE if self._backing_off:
                 self._open_at = min(self._open_at, self._opened_at + _NUDGE_SECONDS)
             case (stream, Ended() as ended) if stream is self._stream:
@@ -190,6 +194,8 @@ class Watch:
             self._open(now)
         for request in self._session.subscribes():
             self._send(request)
+            if self._live.awaited:
+                self._renew_at = now
         patience = 2 * self._options.lease_seconds
         since = self._session.unanswered_since
         if since is not None and now >= since + patience:

@@ -56,7 +56,7 @@ def refuse(*violations: Violation | None) -> None:
 
 
 def found_missing(error: RegistryError, revision: Revision) -> RegistryError:
-    """The error, which also tells at which revision that was so: a reader who relies on it must not go back behind it."""
+    """The error, which also tells at which revision that was so: who read it must not go back behind that."""
     error.revision = revision
     error.metadata |= {"epoch": revision.epoch, "revision": str(revision.number)}
     return error

@@ -174,7 +174,8 @@ class FakeService(PromptServiceServicer):
             with self.registry.changed:
                 found, revision = self.registry.resolve(request.reference), self.registry.revision
         if isinstance(found, tuple):
-            context.abort_with_status(rpc_status(*found))
+            where = {"epoch": revision.epoch, "revision": str(revision.number)}
+            context.abort_with_status(rpc_status(*found, **where))
         return pb.ResolveResponse(version=found, info=common.ReadInfo(revision=revision))
 
     def BatchResolve(self, request: pb.BatchResolveRequest, context: grpc.ServicerContext) -> pb.BatchResolveResponse:
@@ -346,6 +347,9 @@ class ServedStream:
             if request.HasField("subscribe"):
                 self._follow(request.subscribe.subscriptions)
                 self.tell()
+            elif request.HasField("unsubscribe"):
+                for name in request.unsubscribe.names:
+                    self.follows.pop(name, None)
             elif request.HasField("renew"):
                 self.tell()
                 bookmark = pb.WatchBookmark(nonce=request.renew.nonce, revision=self.registry.revision)

@@ -14,7 +14,7 @@ import pytest
 
 import promptwire
 from promptwire import Client
-from promptwire._core import connection
+from promptwire._core import connection, live
 from promptwire.values import Revision
 from tests.unit.client.fakes import FakeService, Registry, eventually, rpc_status, serving
 
@@ -87,21 +87,57 @@ def test_a_version_given_twice_is_refused(client: Client, reference: str) -> Non
         ("a/9", promptwire.VersionNotFoundError),
     ],
 )
-def test_what_does_not_exist_is_asked_for_each_time_and_not_followed(
-    client: Client, service: FakeService, reference: str, error: type[Exception]
+def test_what_does_not_exist_is_followed_and_not_asked_for_again(
+    client: Client, service: FakeService, reference: str, error: type[promptwire.NotFoundError]
 ) -> None:
-    for _ in range(2):
-        with pytest.raises(error):
+    with pytest.raises(error) as asked:
+        client.load_prompt(reference)
+    eventually(lambda: client._core.live.known_missing(reference))
+    for _ in range(3):
+        with pytest.raises(error) as known:
             client.load_prompt(reference)
-    assert len(service.asked("Resolve")) == 2
-    assert client.status().prompts == 0
+    assert len(service.asked("Resolve")) == 1
+    assert (known.value.reason, known.value.code) == (asked.value.reason, asked.value.code)
 
 
-def test_a_prompt_that_was_missing_is_found_once_it_exists(client: Client, registry: Registry) -> None:
-    with pytest.raises(promptwire.NotFoundError):
+@pytest.mark.parametrize("reference", ["late", "late@production", "prompts:/late/1"])
+def test_a_prompt_that_was_missing_is_pushed_when_it_comes_to_exist(
+    client: Client, service: FakeService, registry: Registry, reference: str
+) -> None:
+    with pytest.raises(promptwire.PromptNotFoundError):
+        client.load_prompt(reference)
+    eventually(lambda: client._core.live.known_missing(reference))
+    with registry.changed:
+        registry.register("late")
+        registry.alias("late", "production", 1)
+    eventually(lambda: reference in client._live.entries)
+    assert client.load_prompt(reference).version == 1
+    assert len(service.asked("Resolve")) == 1
+
+
+def test_a_prompt_that_i_register_after_i_missed_it_is_there_at_once(
+    client: Client, service: FakeService, registry: Registry
+) -> None:
+    service.pushes = False
+    with pytest.raises(promptwire.PromptNotFoundError):
         client.load_prompt("late")
-    registry.register("late")
+    client.register_prompt("late", "text")
     assert client.load_prompt("late").version == 1
+
+
+def test_only_so_many_missing_references_are_followed(
+    client: Client, service: FakeService, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "ABSENT_MAX", 3)
+    client.load_prompt("a")
+    for number in range(10):
+        with pytest.raises(promptwire.PromptNotFoundError):
+            client.load_prompt(f"made-up-{number}")
+    assert client.status().prompts == 1 + 3
+    eventually(lambda: set(service.streams[0].follows) == {"a", "made-up-7", "made-up-8", "made-up-9"})
+    registry.register("made-up-0")
+    assert client.load_prompt("made-up-0").version == 1
+    eventually(lambda: "made-up-0" in service.streams[0].follows)
 
 
 def test_many_threads_that_miss_the_same_reference_ask_once(client: Client, service: FakeService) -> None:

@@ -11,6 +11,7 @@ import promptwire
 
 EXPORTED = {
     "AliasNotFoundError",
+    "AsyncClient",
     "Client",
     "ClientStatus",
     "ConflictError",
@@ -40,8 +41,8 @@ def test_this_is_exported_and_nothing_else() -> None:
 
 
 def test_what_is_not_there_is_an_attribute_error() -> None:
-    with pytest.raises(AttributeError, match="has no attribute 'AsyncClient'"):
-        promptwire.AsyncClient  # type: ignore[attr-defined]  # noqa: B018
+    with pytest.raises(AttributeError, match="has no attribute 'Cilent'"):
+        promptwire.Cilent  # type: ignore[attr-defined]  # noqa: B018
 
 
 def test_the_version_is_the_distributions() -> None:

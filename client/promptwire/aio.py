@@ -1,0 +1,219 @@
+"""The client for asyncio."""
+
+import asyncio
+import weakref
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from types import TracebackType
+from typing import Self, TypeVar, Unpack
+
+from promptwire._core import checks
+from promptwire._core.core import Core
+from promptwire._core.operations import Operation, Page
+from promptwire._core.steps import drive
+from promptwire._core.wanted import Consistency, Wanted
+from promptwire.handle import Handle
+from promptwire.options import Given, Options
+from promptwire.status import ClientStatus, ServerStatus
+from promptwire.values import AliasChange, Changes, Prompt, PromptVersion, Revision
+
+Request = TypeVar("Request")
+Response = TypeVar("Response")
+Result = TypeVar("Result")
+Item = TypeVar("Item")
+
+
+class AsyncClient:
+    """`promptwire.Client` with methods to await: the same table, watch and promises; see there what each returns.
+
+    A hit returns without giving up the event loop. Whatever waits can be cancelled; a write that was cancelled may have
+    happened. It belongs to no loop: several, each in its thread, may share one. Its watch has a thread of its own, so a
+    loop that is blocked for long delays nobody but itself.
+    """
+
+    __slots__ = ("__weakref__", "_close", "_core", "_live")
+
+    def __init__(self, target: str | None = None, **options: Unpack[Given]) -> None:
+        """`promptwire.options.Options` says what each of these means."""
+        self._core = Core(Options.read(target, **options))
+        self._live = self._core.live
+        self._close = weakref.finalize(self, self._core.close)
+
+    async def load_prompt(
+        self,
+        name_or_uri: str,
+        version: int | None = None,
+        *,
+        consistency: Consistency | None = None,
+        min_revision: Revision | None = None,
+        max_staleness: float | None = None,
+    ) -> PromptVersion:
+        """See Client.load_prompt."""
+        if version is not None:
+            name_or_uri = checks.with_version(name_or_uri, version)
+        if consistency is None and min_revision is None and max_staleness is None:
+            try:
+                return self._live.entries[name_or_uri]
+            except (KeyError, TypeError):
+                return await drive(self._core.load(name_or_uri))
+        return await drive(self._core.load(name_or_uri, Wanted.read(consistency, min_revision, max_staleness)))
+
+    async def load_prompts(
+        self,
+        references: Iterable[str],
+        *,
+        consistency: Consistency | None = None,
+        min_revision: Revision | None = None,
+        max_staleness: float | None = None,
+    ) -> list[PromptVersion]:
+        """See Client.load_prompts."""
+        wanted = Wanted.read(consistency, min_revision, max_staleness)
+        return await drive(self._core.load_all(checks.texts(references, "references"), wanted))
+
+    async def wait_for_ready(self, references: Iterable[str] = (), timeout: float | None = None) -> None:
+        """See Client.wait_for_ready."""
+        await drive(self._core.wait_for_ready(checks.texts(references, "references"), timeout))
+
+    async def handle(self, reference: str) -> Handle:
+        """See Client.handle."""
+        handle = Handle(self, checks.key(reference), await self.load_prompt(reference))
+        await drive(self._core.keep_up(handle))
+        return handle
+
+    async def register_prompt(
+        self,
+        name: str,
+        template: str,
+        commit_message: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        response_format: Mapping[str, object] | None = None,
+        model_config: Mapping[str, object] | None = None,
+    ) -> PromptVersion:
+        """See Client.register_prompt."""
+        return await self._call(
+            self._core.operations.register_prompt(name, template, commit_message, tags, response_format, model_config)
+        )
+
+    async def set_prompt_alias(
+        self, name: str, alias: str, version: int, *, expected_version: int | None = None, reason: str = ""
+    ) -> AliasChange:
+        """See Client.set_prompt_alias."""
+        return await self._call(self._core.operations.set_alias(name, alias, version, expected_version, reason))
+
+    async def delete_prompt_alias(
+        self,
+        name: str,
+        alias: str,
+        *,
+        expected_version: int | None = None,
+        allow_missing: bool = False,
+        reason: str = "",
+    ) -> AliasChange:
+        """See Client.delete_prompt_alias."""
+        return await self._call(
+            self._core.operations.delete_alias(name, alias, expected_version, allow_missing, reason)
+        )
+
+    set_registered_prompt_alias = set_prompt_alias
+    delete_registered_prompt_alias = delete_prompt_alias
+
+    async def get_prompt(self, name: str) -> Prompt:
+        """See Client.get_prompt."""
+        return await self._call(self._core.operations.get_prompt(name))
+
+    async def get_prompt_version(self, name: str, version: int) -> PromptVersion:
+        """See Client.get_prompt_version."""
+        return await self._call(self._core.operations.get_version(name, version))
+
+    async def get_prompt_version_by_alias(self, name: str, alias: str) -> PromptVersion:
+        """See Client.get_prompt_version_by_alias."""
+        return await self._call(self._core.operations.resolve_alias(name, alias))
+
+    def list_prompts(self, prefix: str = "") -> AsyncIterator[Prompt]:
+        """See Client.list_prompts."""
+        return self._pages(self._core.operations.list_prompts(prefix))
+
+    def list_prompt_versions(self, name: str) -> AsyncIterator[PromptVersion]:
+        """See Client.list_prompt_versions."""
+        return self._pages(self._core.operations.list_versions(name))
+
+    async def set_prompt_tag(self, name: str, key: str, value: str) -> Revision:
+        """See Client.set_prompt_tag."""
+        return await self.set_prompt_tags(name, {key: value})
+
+    async def set_prompt_tags(self, name: str, tags: Mapping[str, str]) -> Revision:
+        """See Client.set_prompt_tags."""
+        return await self._call(self._core.operations.set_tags(name, tags))
+
+    async def delete_prompt_tag(self, name: str, key: str) -> Revision:
+        """See Client.delete_prompt_tag."""
+        return await self.delete_prompt_tags(name, [key])
+
+    async def delete_prompt_tags(self, name: str, keys: Iterable[str]) -> Revision:
+        """See Client.delete_prompt_tags."""
+        return await self._call(self._core.operations.delete_tags(name, keys))
+
+    async def set_prompt_version_tag(self, name: str, version: int, key: str, value: str) -> Revision:
+        """See Client.set_prompt_version_tag."""
+        return await self.set_prompt_version_tags(name, version, {key: value})
+
+    async def set_prompt_version_tags(self, name: str, version: int, tags: Mapping[str, str]) -> Revision:
+        """See Client.set_prompt_version_tags."""
+        return await self._call(self._core.operations.set_tags(name, tags, checks.number(version, "version")))
+
+    async def delete_prompt_version_tag(self, name: str, version: int, key: str) -> Revision:
+        """See Client.delete_prompt_version_tag."""
+        return await self.delete_prompt_version_tags(name, version, [key])
+
+    async def delete_prompt_version_tags(self, name: str, version: int, keys: Iterable[str]) -> Revision:
+        """See Client.delete_prompt_version_tags."""
+        return await self._call(self._core.operations.delete_tags(name, keys, checks.number(version, "version")))
+
+    def changes(
+        self, after: Revision | None = None, names: Iterable[str] = (), follow: bool = True
+    ) -> AsyncIterator[Changes]:
+        """See Client.changes. Close it (`aclose`) if you leave it before its end."""
+        feed = self._core.feed(after, names, follow)
+
+        async def told() -> AsyncIterator[Changes]:
+            try:
+                while (changes := await drive(feed.next())) is not None:
+                    yield changes
+            finally:
+                feed.close()
+
+        return told()
+
+    def status(self) -> ClientStatus:
+        """See Client.status."""
+        return self._core.status()
+
+    async def server_status(self) -> ServerStatus:
+        """See Client.server_status."""
+        return await self._call(self._core.operations.status())
+
+    async def close(self) -> None:
+        """See Client.close."""
+        await asyncio.to_thread(self._close)  # it waits for the watch's thread to end
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        return f"<AsyncClient {self._core.options}>"
+
+    async def _call(self, operation: Operation[Request, Response, Result]) -> Result:
+        return await drive(self._core.call(operation))
+
+    async def _pages(self, page: Callable[[str], Operation[Request, Response, Page[Item]]]) -> AsyncIterator[Item]:
+        token = ""
+        while True:
+            items, token = await self._call(page(token))
+            for item in items:
+                yield item
+            if not token:
+                return
