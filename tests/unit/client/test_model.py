@@ -35,7 +35,9 @@ from tests.unit.client.fakes import FakeClock, Registry, ServedStream
 
 LEASE = 15.0
 NAMES = ["a", "b"]
-KEYS = [f"{name}{selector}" for name in NAMES for selector in ("@production", "@beta", "", "/1", "/2")]
+LATE = "late"
+"""Does not exist at first."""
+KEYS = [f"{name}{selector}" for name in [*NAMES, LATE] for selector in ("@production", "@beta", "", "/1", "/2")]
 KEYS.append("prompts:/a@production")
 SEEN = {key: str(checks.reference(key)) for key in KEYS}
 
@@ -53,7 +55,8 @@ class Answer:
 
     key: str
     flight: Flight
-    value: PromptVersion
+    value: PromptVersion | None
+    """None where there is nothing."""
     revision: Revision
 
 
@@ -111,12 +114,13 @@ class Model(RuleBasedStateMachine):
 
     # What others write
 
-    @rule(name=st.sampled_from(NAMES))
+    @rule(name=st.sampled_from([*NAMES, LATE]))
     def register(self, name: str) -> None:
         self.write(lambda: self.registry.register(name))
 
     @rule(name=st.sampled_from(NAMES), alias=st.sampled_from(["production", "beta"]), data=st.data())
     def set_alias(self, name: str, alias: str, data: st.DataObject) -> None:
+        name = data.draw(st.sampled_from([name, *([LATE] if LATE in self.registry.prompts else [])]))
         version = data.draw(st.integers(1, self.registry.prompts[name].latest_version))
         self.write(lambda: self.registry.alias(name, alias, version))
 
@@ -148,6 +152,7 @@ class Model(RuleBasedStateMachine):
             for prompt in self.registry.prompts.values():
                 prompt.aliases.clear()
             self.registry.number -= times
+            self.registry.prompts.pop(LATE, None)
             for prompt in self.registry.prompts.values():
                 prompt.etag = min(prompt.etag, self.registry.number)
         self.write(lambda: None)
@@ -164,18 +169,20 @@ class Model(RuleBasedStateMachine):
         found = self.registry.resolve(key)
         if not mine:
             return
-        if isinstance(found, tuple):
-            self.live.abandon(flight)
-            return
         lease = Lease(self.clock, LEASE, self.clock())
         revision = Revision(self.registry.epoch, self.registry.number)
-        self.answers.append(Answer(key, flight, decoding.prompt_version(found, lease), revision))
+        value = None if isinstance(found, tuple) else decoding.prompt_version(found, lease)
+        self.answers.append(Answer(key, flight, value, revision))
 
     @precondition(lambda self: self.answers)
     @rule(data=st.data())
     def answer_arrives(self, data: st.DataObject) -> None:
         answer = self.answers.pop(data.draw(st.integers(0, len(self.answers) - 1)))
-        self.live.land(answer.key, answer.flight, answer.value, answer.revision)
+        if answer.value is not None:
+            self.live.land(answer.key, answer.flight, answer.value, answer.revision)
+        else:
+            self.live.land_missing(answer.key, answer.flight, answer.revision)
+            self.live.abandon(answer.flight)
         self.step(Signal.NEWS)
 
     @rule(key=st.sampled_from(KEYS))
@@ -238,14 +245,19 @@ class Model(RuleBasedStateMachine):
     @invariant()
     def entries_are_right(self) -> None:
         for key, value in self.live.entries.items():
-            history, seen = self.history[key], SEEN[key]
-            ends = [began for _, began in history[1:]] + [self.clock()]
-            for index in range(self.floor[seen], len(history)):
-                if history[index][0] == meaning_of(value) and ends[index] >= self.clock() - LEASE:
-                    self.floor[seen] = index
-                    break
-            else:
-                pytest.fail(f"{key} is {meaning_of(value)}; from {self.floor[seen]} on it was {history}")
+            self.check(key, meaning_of(value))
+        for key in KEYS:
+            if key not in self.live.entries and self.live.known_missing(key):
+                self.check(key, None)
+
+    def check(self, key: str, meaning: Meaning) -> None:
+        history, seen = self.history[key], SEEN[key]
+        ends = [began for _, began in history[1:]] + [self.clock()]
+        for index in range(self.floor[seen], len(history)):
+            if history[index][0] == meaning and ends[index] >= self.clock() - LEASE:
+                self.floor[seen] = index
+                return
+        pytest.fail(f"{key} is {meaning}; from {self.floor[seen]} on it was {history}")
 
     def teardown(self) -> None:
         """Everything arrives in the end."""
@@ -265,6 +277,8 @@ class Model(RuleBasedStateMachine):
             meaning = self.history[key][-1][0]
             shown = self.live.entries.get(key)
             assert (meaning_of(shown) if shown else None) == meaning, (key, item.value)
+            if meaning is None and (wire := self.wire) and wire.served:
+                assert self.live.known_missing(key), key
         self.entries_are_right()
 
 
