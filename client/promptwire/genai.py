@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Unpack
 
+from promptwire._core.wanted import Consistency
 from promptwire.client import Client
 from promptwire.options import Given
 from promptwire.values import AliasChange, Prompt, PromptVersion, Revision
@@ -29,6 +30,7 @@ __all__ = [
     "set_prompt_alias",
     "set_prompt_tag",
     "set_prompt_version_tag",
+    "wait_for_ready",
 ]
 
 _lock = threading.Lock()
@@ -58,14 +60,28 @@ def _make() -> Client:
         return _client
 
 
-def load_prompt(name_or_uri: str, version: int | None = None) -> PromptVersion:
+def load_prompt(
+    name_or_uri: str,
+    version: int | None = None,
+    *,
+    consistency: Consistency | None = None,
+    min_revision: Revision | None = None,
+    max_staleness: float | None = None,
+) -> PromptVersion:
     """See Client.load_prompt."""
-    return (_client or _make()).load_prompt(name_or_uri, version)
+    return (_client or _make()).load_prompt(
+        name_or_uri, version, consistency=consistency, min_revision=min_revision, max_staleness=max_staleness
+    )
 
 
 def load_prompts(references: Iterable[str]) -> list[PromptVersion]:
     """See Client.load_prompts."""
     return get_client().load_prompts(references)
+
+
+def wait_for_ready(references: Iterable[str] = (), timeout: float | None = None) -> None:
+    """See Client.wait_for_ready."""
+    get_client().wait_for_ready(references, timeout)
 
 
 def register_prompt(

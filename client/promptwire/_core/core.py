@@ -110,7 +110,6 @@ class Core:
         yield from self.load_all(keys)
         self._watch.start()
         ready = self.live.when_ready(keys)
-        self._watch.post(Signal.RENEW)
         try:
             yield Arrival(ready, max(0.0, deadline - self._clock()))
         except TimeoutError as error:

@@ -388,11 +388,6 @@ class LiveTable:
                 ready.cancel()
             return ready
 
-    @property
-    def awaited(self) -> bool:
-        """Whether somebody waits for that."""
-        return bool(self._ready)
-
     def not_ready(self, keys: Iterable[str]) -> list[str]:
         with self._lock:
             return [key for key in keys if not self._is_ready(key)]

@@ -26,6 +26,8 @@ _log = logging.getLogger("promptwire")
 
 _FIRST_BACKOFF_SECONDS = 0.1
 _MOST_BACKOFF_SECONDS = 30.0
+_SETTLE_SECONDS = 0.1
+"""How soon after the stream was told to follow more that is to be confirmed; loads in a row share the question."""
 _NUDGE_SECONDS = 1.0
 """A nudge does not bring a stream closer than this to the one before."""
 
@@ -43,8 +45,6 @@ class Signal(Enum):
 
     NEWS = auto()
     """There is something new to follow."""
-    RENEW = auto()
-    """Somebody waits for a bookmark."""
     NUDGE = auto()
     """A call has succeeded: the service can be reached."""
     STOP = auto()
@@ -155,8 +155,6 @@ class Watch:
 
     def _handle(self, event: Event | None) -> None:
         match event:
-            case Signal.RENEW:
-                self._renew_at = self._clock()
             case Signal.NUDGE if self._backing_off:
                 self._open_at = min(self._open_at, self._opened_at + _NUDGE_SECONDS)
             case (stream, Ended() as ended) if stream is self._stream:
@@ -194,8 +192,7 @@ class Watch:
             self._open(now)
         for request in self._session.subscribes():
             self._send(request)
-            if self._live.awaited:
-                self._renew_at = now
+            self._renew_at = min(self._renew_at, now + _SETTLE_SECONDS)
         patience = 2 * self._options.lease_seconds
         since = self._session.unanswered_since
         if since is not None and now >= since + patience:
