@@ -404,6 +404,26 @@ async def test_versions_are_listed_newest_first_in_pages(space: Namespace) -> No
     assert read.value == []
 
 
+async def test_the_log_tells_whose_entry_is_at_the_cursor(space: Namespace) -> None:
+    await space.register()
+    await space.register()
+    first, second = (await space.log()).entries
+    assert (await space.log()).cursor_request_id == ""
+    assert (await space.log(after=1)).cursor_request_id == first.request_id
+    assert (await space.log(after=2)).cursor_request_id == second.request_id
+    assert (await space.log(after=3)).cursor_request_id == ""
+
+
+async def test_an_epoch_is_renewed_once(space: Namespace) -> None:
+    before = (await space.register()).revision
+    renewed = await space.store.renew_epoch(space.namespace, before.epoch)
+    assert (renewed.number, renewed.epoch == before.epoch) == (before.number, False)
+    assert await space.store.renew_epoch(space.namespace, before.epoch) == renewed, "it is not this one any more"
+    read = await space.store.read_prompts(space.namespace, ["greeting"])
+    assert (read.revision, read.value[0] and read.value[0].latest_version) == (renewed, 1)
+    assert (await space.register()).revision.epoch == renewed.epoch
+
+
 async def test_the_bell_rings_after_a_write(space: Namespace) -> None:
     rung: asyncio.Queue[int] = asyncio.Queue()
     stop = space.store.on_bell(space.namespace, rung.put_nowait)

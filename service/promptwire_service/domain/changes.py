@@ -69,11 +69,14 @@ class LogPage:
     """A part of the log after a cursor, read atomically with where the log stands.
 
     `floor` is the number of the oldest revision from which the log is complete: a cursor below it cannot be continued.
+    `cursor_request_id` is the request id of the entry at the cursor itself, empty where the log does not have it: who
+    knows another entry of this number stands in another history, though its epoch is the same.
     """
 
     entries: tuple[LogEntry, ...]
     head: Revision
     floor: int
+    cursor_request_id: str = ""
 
 
 def apply(prompt: PromptRecord | None, entry: LogEntry, change: Change) -> PromptRecord:

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from promptwire_service.domain.changes import LogPage
 from promptwire_service.domain.operations import Write, Written
-from promptwire_service.domain.records import PromptRecord, Read, VersionRecord
+from promptwire_service.domain.records import PromptRecord, Read, Revision, VersionRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,13 @@ class Store(Protocol):
     async def read_log(self, namespace: str, *, after: int, limit: int) -> LogPage:
         """At most `limit` entries after revision number `after`, oldest first. Fewer does not mean that was all:
         see `head`.
+        """
+        ...
+
+    async def renew_epoch(self, namespace: str, epoch: str) -> Revision:
+        """Gives the namespace another epoch if it is still this one; where it stands then.
+
+        For who finds that its history was replaced by an older copy of itself, whose identity is the same.
         """
         ...
 

@@ -16,7 +16,7 @@ from promptwire_service.domain.changes import (
     VersionRegistered,
 )
 from promptwire_service.domain.operations import DeleteTags, Register, SetTags, Write, Written
-from promptwire_service.domain.records import PromptRecord, Read, VersionRecord
+from promptwire_service.domain.records import PromptRecord, Read, Revision, VersionRecord
 from promptwire_service.domain.status import CacheStatus
 from promptwire_service.storage.base import Store, StoreInfo
 from promptwire_service.storage.fenced import FencedCache
@@ -122,6 +122,9 @@ class CachedStore:
 
     async def read_log(self, namespace: str, *, after: int, limit: int) -> LogPage:
         return await self._store.read_log(namespace, after=after, limit=limit)
+
+    async def renew_epoch(self, namespace: str, epoch: str) -> Revision:
+        return await self._store.renew_epoch(namespace, epoch)
 
     def on_bell(self, namespace: str, ring: Callable[[int], None]) -> Callable[[], None]:
         """As the store's, and at once for writes made through this wrapper."""

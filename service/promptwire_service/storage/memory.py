@@ -1,5 +1,6 @@
 """A store in memory, for tests of what stands above the store. It passes the conformance suite, and keeps nothing."""
 
+import copy
 import itertools
 import time
 import uuid
@@ -159,7 +160,19 @@ class MemoryStore:
     async def read_log(self, namespace: str, *, after: int, limit: int) -> LogPage:
         space = self._space(namespace)
         start = bisect_right(space.log, after, key=lambda entry: entry.number)
-        return LogPage(tuple(space.log[start : start + limit]), space.head, space.floor)
+        here = space.log[start - 1] if start else None
+        return LogPage(
+            tuple(space.log[start : start + limit]),
+            space.head,
+            space.floor,
+            here.request_id if here and here.number == after else "",
+        )
+
+    async def renew_epoch(self, namespace: str, epoch: str) -> Revision:
+        space = self._space(namespace)
+        if space.epoch == epoch:
+            space.epoch = uuid.uuid4().hex
+        return space.head
 
     def on_bell(self, namespace: str, ring: Callable[[int], None]) -> Callable[[], None]:
         bells = self._space(namespace).bells
@@ -189,6 +202,15 @@ class MemoryStore:
         bells = self._space(namespace).bells
         self._namespaces[namespace] = _Namespace()
         self._namespaces[namespace].bells = bells
+
+    def backup(self, namespace: str) -> Callable[[], None]:
+        """Returns what brings the namespace back to what it is now, under the same epoch, as restored keys would."""
+        kept = {name: copy.copy(value) for name, value in vars(self._space(namespace)).items() if name != "bells"}
+
+        def restore() -> None:
+            vars(self._space(namespace)).update({name: copy.copy(value) for name, value in kept.items()})
+
+        return restore
 
     def _space(self, namespace: str) -> _Namespace:
         return self._namespaces.setdefault(namespace, _Namespace())

@@ -2,13 +2,14 @@
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Protocol
 
 import structlog
 
-from promptwire_service.domain.changes import LogEntry
+from promptwire_service.domain.changes import LogEntry, LogPage
 from promptwire_service.domain.errors import RegistryError, store_behind
 from promptwire_service.domain.records import Revision
 from promptwire_service.storage.base import Store
@@ -19,6 +20,7 @@ _log = structlog.get_logger(__name__)
 LOOK_SECONDS = 1.0
 _RETRY_SECONDS = 0.1
 _PAGE_ENTRIES = 256
+_EPOCHS_KEPT = 16
 
 
 class Follower(Protocol):
@@ -64,6 +66,10 @@ class Feed:
         self._follower = follower
         self._clock = clock
         self._look_seconds = look_seconds
+        self._head_request_id = ""
+        """Of the entry at `head`; empty if it is not known."""
+        self._left: deque[str] = deque(maxlen=_EPOCHS_KEPT)
+        """Epochs that the store has had before."""
         self._wake = asyncio.Event()
         self._next_look: asyncio.Future[None] | None = None
         self._moved = asyncio.Event()
@@ -151,30 +157,45 @@ class Feed:
         while True:
             cursor = self.head
             page = await self._store.read_log(self._namespace, after=cursor.number, limit=_PAGE_ENTRIES)
+            if self._rewound(page):
+                # An older copy of this history, restored without a restart. Who was ahead of it, and is away now, must
+                # not take what comes next for what it knows.
+                _log.warning("history was rewound, it gets another epoch", namespace=self._namespace)
+                await self._store.renew_epoch(self._namespace, page.head.epoch)
+                continue
             if reason := _why_restart(cursor, page.head, page.floor, page.entries):
                 if cursor.epoch:
                     _log.warning("history starts over", namespace=self._namespace, reason=reason, head=page.head.number)
                 needed = await self._follower.restart(page.head, reason)
-                self._move(page.head)
+                if cursor.epoch not in ("", page.head.epoch):
+                    self._left.append(cursor.epoch)
+                self._move(page.head, "")
             else:
+                self._head_request_id = page.cursor_request_id
                 if page.entries:
                     self._follower.invalidate(page.entries)
-                    self._move(Revision(cursor.epoch, page.entries[-1].number))
+                    last = page.entries[-1]
+                    self._move(Revision(cursor.epoch, last.number), last.request_id)
                 needed = await self._follower.dispatch(page.entries, self.head)
             if self.head.number >= max(page.head.number, needed):
                 self.checked_at = began
                 return
 
-    def _move(self, head: Revision) -> None:
-        self.head = head
+    def _move(self, head: Revision, request_id: str) -> None:
+        self.head, self._head_request_id = head, request_id
         self.release()
+
+    def _rewound(self, page: LogPage) -> bool:
+        """Whether the store went back to a state that it had had before, with all its identity."""
+        if page.head.epoch != self.head.epoch:
+            return page.head.epoch in self._left and page.head.number > 0
+        known, found = self._head_request_id, page.cursor_request_id
+        return page.head.number < self.head.number or (known != found and bool(known and found))
 
 
 def _why_restart(cursor: Revision, head: Revision, floor: int, entries: Sequence[LogEntry]) -> str | None:
     if cursor.epoch != head.epoch:
         return "EPOCH_CHANGED"
-    if cursor.number > head.number:
-        return "HISTORY_LOST"
     if cursor.number < floor:
         return "COMPACTED"
     expected = range(cursor.number + 1, cursor.number + 1 + len(entries))

@@ -80,6 +80,9 @@ class FakeStore:
     async def read_log(self, namespace: str, *, after: int, limit: int) -> LogPage:
         raise NotImplementedError
 
+    async def renew_epoch(self, namespace: str, epoch: str) -> Revision:
+        raise NotImplementedError
+
     def on_bell(self, namespace: str, ring: Callable[[], None]) -> Callable[[], None]:
         raise NotImplementedError
 

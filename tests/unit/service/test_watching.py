@@ -392,6 +392,45 @@ async def test_resuming_from_the_future_of_the_same_history_starts_over() -> Non
             assert agent.frames[0] == Resync("HISTORY_LOST")
 
 
+@pytest.mark.parametrize("written_since", [0, 1, 2, 5])
+async def test_a_history_that_is_rewound_gets_another_epoch(written_since: int) -> None:
+    """Also when it has come further again than it was, before anyone looked."""
+    async with world() as w:
+        await w.register("p")
+        await w.register("p")
+        await w.alias("a", 1, name="p")
+        rewind = w.store.backup(NS)
+        await w.alias("a", 2, name="p")
+        before = (await w.register("q")).revision
+        async with w.agent({"p": {"a"}, "q": {"latest"}}) as agent:
+            await agent.until(lambda: agent.revision == before)
+            w.store.mute = True
+            rewind()
+            for _ in range(written_since):
+                await w.register("r")
+            await agent.until(lambda: agent.revision.epoch != before.epoch)
+            assert Resync("EPOCH_CHANGED") in agent.frames
+            assert agent.revision.number == 3 + written_since
+            assert (agent.prompts["p"].aliases, agent.prompts["q"]) == ({"a": 1}, None)  # type: ignore[union-attr]
+        async with w.agent({"p": {"a"}}, resume=before) as agent:
+            await agent.until(lambda: bool(agent.updates))
+            assert agent.frames[0] == Resync("EPOCH_CHANGED"), "who was away learns of it too"
+
+
+async def test_a_history_that_is_emptied_and_restored_gets_another_epoch() -> None:
+    async with world() as w:
+        await w.register("p")
+        rewind = w.store.backup(NS)
+        before = (await w.register("p")).revision
+        async with w.agent({"p": {"latest"}}) as agent:
+            await agent.until(lambda: agent.revision == before)
+            w.store.forget(NS)
+            await agent.until(lambda: agent.prompts["p"] is None)
+            rewind()
+            await agent.until(lambda: agent.prompts["p"] is not None)
+            assert agent.revision.epoch != before.epoch
+
+
 async def test_streams_in_the_same_position_share_one_update() -> None:
     async with world() as w:
         await w.register()

@@ -24,7 +24,7 @@ from promptwire_service.domain.errors import (
     version_not_found,
 )
 from promptwire_service.domain.operations import DeleteAlias, SetAlias, SetTags, Write, Written
-from promptwire_service.domain.records import PromptRecord, Read, VersionRecord
+from promptwire_service.domain.records import PromptRecord, Read, Revision, VersionRecord
 from promptwire_service.storage.base import StoreInfo
 from promptwire_service.storage.redis.bell import Bell
 from promptwire_service.storage.redis.connection import Connections
@@ -49,10 +49,15 @@ _READ_VERSIONS = Script("read_versions")
 _LIST_PROMPTS = Script("list_prompts")
 _LIST_VERSIONS = Script("list_versions")
 _READ_LOG = Script("read_log")
+_RENEW_EPOCH = Script("renew_epoch")
 
 
 def meta_key(namespace: str) -> str:
     return f"pw:{{{namespace}}}:meta"
+
+
+def _fresh_id() -> str:
+    return uuid.uuid4().hex[:16]
 
 
 def channel(namespace: str, topic: str) -> str:
@@ -74,7 +79,7 @@ class RedisStore:
                 _WRITE,
                 namespace,
                 write_json(write),
-                uuid.uuid4().hex[:16],
+                _fresh_id(),
                 REQUEST_KEPT_SECONDS,
                 self._log_entries_kept,
                 writes=True,
@@ -106,8 +111,11 @@ class RedisStore:
         return Read([version_of(row) for row in rows], revision_of(head))
 
     async def read_log(self, namespace: str, *, after: int, limit: int) -> LogPage:
-        head, floor, rows = await self._run(_READ_LOG, namespace, after, limit, LOG_PAGE_MAX_BYTES)
-        return LogPage(tuple(entry_of(row) for row in rows), revision_of(head), int(floor))
+        head, floor, rows, here = await self._run(_READ_LOG, namespace, after, limit, LOG_PAGE_MAX_BYTES)
+        return LogPage(tuple(entry_of(row) for row in rows), revision_of(head), int(floor), here)
+
+    async def renew_epoch(self, namespace: str, epoch: str) -> Revision:
+        return revision_of(await self._run(_RENEW_EPOCH, namespace, epoch, _fresh_id(), writes=True))
 
     def on_bell(self, namespace: str, ring: Callable[[int], None]) -> Callable[[], None]:
         return self.on_message(namespace, "bell", lambda text: ring(int(text or 0)))
