@@ -64,7 +64,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="fewer repeats: half a minute, and more noise")
     parser.add_argument("--json", type=Path, default=DEFAULT_JSON, metavar="FILE", help=f"default {DEFAULT_JSON}")
     parser.add_argument(
-        "--streams", type=int, default=0, metavar="N", help="measure flips to so many streams too, e.g. 1000"
+        "--streams", type=int, default=1_000, metavar="N", help="streams of the largest flips; default 1000"
     )
     parser.add_argument(
         "--dir",
@@ -75,7 +75,7 @@ def _options() -> argparse.Namespace:
     options = parser.parse_args()
     if unknown := [name for name in options.names if name not in NAMES]:
         parser.error(f"there is no benchmark {unknown[0]}; there are {', '.join(NAMES)}")
-    if options.streams % 2 or not 0 <= options.streams <= 2_000:
+    if options.streams % 2 or not 2 <= options.streams <= 2_000:
         parser.error("--streams: an even number, at most 2000")
     return options
 

@@ -30,7 +30,7 @@ FLIPS_IN_BLOCK: Final = 10
 
 
 def run(bench: Bench) -> Iterator[Comparison]:
-    for streams in (20, 100, *([bench.streams] if bench.streams else [])):
+    for streams in dict.fromkeys((20, 100, bench.streams)):
         yield from _fan_out(bench, streams)
 
 

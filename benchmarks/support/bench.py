@@ -33,11 +33,11 @@ def template(variable: str = "role") -> str:
 class Bench:
     """One run. The service is the real one, in a process of its own, with one prompt of two versions."""
 
-    def __init__(self, directory: Path, *, quick: bool = False, streams: int = 0) -> None:
+    def __init__(self, directory: Path, *, quick: bool = False, streams: int = 1_000) -> None:
         self.directory = directory
         self.quick = quick
         self.streams = streams
-        """Of an additional run of the flip benchmark; 0 for none."""
+        """Of the largest fan-out."""
         self._stack = ExitStack()
 
     def pick(self, full: int, quick: int) -> int:

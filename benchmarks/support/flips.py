@@ -73,7 +73,7 @@ class Followers:
         self.acknowledged[side].append(flip())
         self.wait(side)
 
-    def collect(self) -> list[list[list[float]]]:
+    def collect(self, sides: Sequence[int] = (OURS, FLOOR)) -> list[list[list[float]]]:
         """Ends the followers; milliseconds from each acknowledgement to each follower, as [side][flip][follower]."""
         for peer in self._peers:
             peer.close_stdin()
@@ -83,7 +83,7 @@ class Followers:
                 [(at - acknowledged) / 1e6 for report in reports for at in report["times"][side][first + index]]
                 for index, acknowledged in enumerate(self.acknowledged[side])
             ]
-            for side in (OURS, FLOOR)
+            for side in sides
             # The first messages of a stream are no flips.
             for first in [len(reports[0]["times"][side]) - len(self.acknowledged[side])]
         ]
