@@ -132,6 +132,17 @@ def test_what_is_loaded_later_is_subscribed_to_but_not_before_the_first_update(b
     assert len(bench.stream.sent) == 3
 
 
+def test_what_it_is_told_to_follow_is_confirmed_soon_and_loads_in_a_row_share_the_question(bench: Bench) -> None:
+    bench.follows(a=1)
+    for name in ("b", "c"):
+        bench.load(f"{name}@production", 1)
+        assert bench.watch.step(Signal.NEWS) == pytest.approx(0.1)
+    assert bench.stream.said == ["hello", "renew", "subscribe", "subscribe"]
+    bench.clock.pass_(0.1)
+    bench.watch.step(None)
+    assert bench.stream.said == ["hello", "renew", "subscribe", "subscribe", "renew"]
+
+
 def test_it_renews_by_the_clock_and_a_bookmark_extends_the_lease_from_when_the_renew_was_sent(bench: Bench) -> None:
     bench.follows(a=1)
     sent_at = bench.clock()
