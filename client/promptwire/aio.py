@@ -42,7 +42,6 @@ class AsyncClient:
         self,
         name_or_uri: str,
         version: int | None = None,
-        *,
         consistency: Consistency | None = None,
         min_revision: Revision | None = None,
         max_staleness: float | None = None,

@@ -63,7 +63,6 @@ def _make() -> Client:
 def load_prompt(
     name_or_uri: str,
     version: int | None = None,
-    *,
     consistency: Consistency | None = None,
     min_revision: Revision | None = None,
     max_staleness: float | None = None,
