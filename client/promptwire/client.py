@@ -67,7 +67,7 @@ class Client:
         """
         if version is not None:
             name_or_uri = checks.with_version(name_or_uri, version)
-        # By position too, since CPython calls a function with keyword-only parameters the slow way: 50 ns more for a hit.
+        # By position too: CPython calls a function with keyword-only parameters the slow way, 50 ns more for a hit.
         if consistency is None and min_revision is None and max_staleness is None:
             try:
                 return self._live.entries[name_or_uri]

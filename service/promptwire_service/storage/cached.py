@@ -19,6 +19,7 @@ from promptwire_service.domain.operations import DeleteTags, Register, SetTags, 
 from promptwire_service.domain.records import PromptRecord, Read, Revision, VersionRecord
 from promptwire_service.domain.status import CacheStatus
 from promptwire_service.storage.base import Store, StoreInfo
+from promptwire_service.storage.batched import BatchedReads
 from promptwire_service.storage.fenced import FencedCache
 
 PromptKey = tuple[str, str]
@@ -27,6 +28,9 @@ VersionKey = tuple[str, str, int]
 # A backstop for what should never happen, not the means of staying right: the log is.
 PROMPT_TTL_SECONDS = 60.0
 _NOTHING_BYTES = 500
+_PROMPTS_AT_ONCE = 64
+_VERSIONS_AT_ONCE = 16
+"""Of up to 1 MiB of content each: one script must not keep the store from others for long."""
 
 
 class CachedStore:
@@ -46,8 +50,10 @@ class CachedStore:
             max_bytes - max_bytes // 4, getsizeof=_bytes
         )
         self._sizes: dict[str, Cache[Any, Any]] = {"prompts": prompts, "versions": versions}
-        self._prompts = FencedCache(prompts, self._fill_prompt)
-        self._versions = FencedCache(versions, self._fill_version)
+        self._prompt_reads = BatchedReads[str, PromptRecord | None](self.read_prompts, _PROMPTS_AT_ONCE)
+        self._version_reads = BatchedReads[tuple[str, int], VersionRecord | None](self.read_versions, _VERSIONS_AT_ONCE)
+        self._prompts = FencedCache(prompts, lambda key: self._prompt_reads.read(*key))
+        self._versions = FencedCache(versions, lambda key: self._version_reads.read(key[0], key[1:]))
 
     async def prompt(self, namespace: str, name: str) -> Read[PromptRecord | None]:
         return await self._prompts.get((namespace, name))
@@ -149,14 +155,6 @@ class CachedStore:
 
     async def close(self) -> None:
         await self._store.close()
-
-    async def _fill_prompt(self, key: PromptKey) -> Read[PromptRecord | None]:
-        read = await self._store.read_prompts(key[0], [key[1]])
-        return Read(read.value[0], read.revision)
-
-    async def _fill_version(self, key: VersionKey) -> Read[VersionRecord | None]:
-        read = await self._store.read_versions(key[0], [key[1:]])
-        return Read(read.value[0], read.revision)
 
 
 def _changed_version(change: Change) -> int | None:

@@ -1,0 +1,58 @@
+"""Reads that are asked for at the same time, sent to the store together.
+
+A cache fills key by key, and rightly so; but a namespace that starts over, or an agent that starts, wants hundreds of
+keys at once, and a round trip for each would keep everybody waiting for seconds.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from typing import Generic, TypeVar
+
+from promptwire_service.domain.records import Read
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+
+class BatchedReads(Generic[K, V]):
+    """Gathers what is asked for in one turn of the event loop, at most `most` keys to a call of `read_many`.
+
+    The answers of one call are of one revision, so each is as good as if it had been read by itself.
+    """
+
+    def __init__(self, read_many: Callable[[str, Sequence[K]], Awaitable[Read[list[V]]]], most: int) -> None:
+        self._read_many = read_many
+        self._most = most
+        self._waiting: dict[str, list[tuple[K, asyncio.Future[Read[V]]]]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def read(self, namespace: str, key: K) -> Read[V]:
+        loop = asyncio.get_running_loop()
+        if not self._waiting:
+            loop.call_soon(self._send)
+        future: asyncio.Future[Read[V]] = loop.create_future()
+        self._waiting.setdefault(namespace, []).append((key, future))
+        return await future
+
+    def _send(self) -> None:
+        waiting, self._waiting = self._waiting, {}
+        for namespace, asked in waiting.items():
+            for start in range(0, len(asked), self._most):
+                task = asyncio.create_task(self._fetch(namespace, asked[start : start + self._most]))
+                self._tasks.add(task)  # the loop itself keeps tasks by weak references only
+                task.add_done_callback(self._tasks.discard)
+
+    async def _fetch(self, namespace: str, asked: Sequence[tuple[K, asyncio.Future[Read[V]]]]) -> None:
+        try:
+            read = await self._read_many(namespace, [key for key, _ in asked])
+        except Exception as error:
+            for _, future in asked:
+                if not future.done():
+                    future.set_exception(error)
+        else:
+            for (_, future), value in zip(asked, read.value, strict=True):
+                if not future.done():
+                    future.set_result(Read(value, read.revision))
+        finally:
+            for _, future in asked:
+                future.cancel()  # without effect on what has its outcome

@@ -1,0 +1,60 @@
+"""Reads asked for together go to the store together."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from promptwire_service.domain.errors import RegistryError, store_unavailable
+from promptwire_service.domain.records import Read, Revision
+from promptwire_service.storage.batched import BatchedReads
+
+
+class Below:
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, list[str]]] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.failure: Exception | None = None
+
+    async def read_many(self, namespace: str, keys: Sequence[str]) -> Read[list[str]]:
+        self.calls.append((namespace, list(keys)))
+        await self.gate.wait()
+        if self.failure:
+            raise self.failure
+        return Read([f"{namespace}/{key}" for key in keys], Revision("e", len(self.calls)))
+
+
+async def test_what_is_asked_for_in_one_turn_is_one_call_for_each_namespace_and_so_many_keys() -> None:
+    below = Below()
+    reads = BatchedReads(below.read_many, most=3)
+    asked = [reads.read("a", str(number)) for number in range(4)] + [reads.read("b", "0")]
+    answers = await asyncio.gather(*asked)
+    assert [answer.value for answer in answers] == ["a/0", "a/1", "a/2", "a/3", "b/0"]
+    assert below.calls == [("a", ["0", "1", "2"]), ("a", ["3"]), ("b", ["0"])]
+    assert (await reads.read("a", "9")).value == "a/9"
+    assert len(below.calls) == 4
+
+
+async def test_a_failure_goes_to_all_who_asked_and_to_nobody_later() -> None:
+    below = Below()
+    reads = BatchedReads(below.read_many, most=9)
+    below.failure = store_unavailable("it sleeps")
+    outcomes = await asyncio.gather(reads.read("a", "0"), reads.read("a", "1"), return_exceptions=True)
+    assert all(isinstance(outcome, RegistryError) for outcome in outcomes)
+    below.failure = None
+    assert (await reads.read("a", "0")).value == "a/0"
+
+
+async def test_who_is_cancelled_takes_nothing_from_the_others() -> None:
+    below = Below()
+    below.gate.clear()
+    reads = BatchedReads(below.read_many, most=9)
+    one, two = (asyncio.ensure_future(reads.read("a", key)) for key in "01")
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    one.cancel()
+    below.gate.set()
+    assert (await two).value == "a/1"
+    with pytest.raises(asyncio.CancelledError):
+        await one
