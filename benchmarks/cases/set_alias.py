@@ -24,10 +24,11 @@ from promptwire.domain.content import Content
 from promptwire.v1 import common_pb2 as common_pb
 from promptwire.v1 import prompt_service_pb2 as pb
 from promptwire_service.domain.operations import Operation, Register, SetAlias, Write
-from promptwire_service.storage.redis.connection import Connections, StoreTarget, connect
+from promptwire_service.storage.redis.connection import Server, server
 from promptwire_service.storage.redis.encoding import write_json
 from promptwire_service.storage.redis.scripts import Script
 from promptwire_service.storage.redis.store import LOG_ENTRIES_KEPT, REQUEST_KEPT_SECONDS, meta_key
+from promptwire_service.storage.redis.target import StoreTarget
 
 _CALL_SECONDS: Final = 10.0
 _ACTOR: Final = "benchmark@localhost"
@@ -73,7 +74,7 @@ class _Writer:
         self._channels = [grpc.aio.insecure_channel(target) for target in (bench.service.target, bench.floor.target)]
         self._set_alias: Any = self._channels[0].unary_unary(SET_ALIAS)
         self._empty: Any = self._channels[1].unary_unary(floor.ANSWER)
-        self._store: Connections = connect(StoreTarget.parse(bench.store_url))
+        self._store: Server = server(StoreTarget.parse(bench.store_url))
         self._script = Script("write")
         self._bench = bench
         self.script_us: list[float] = []
@@ -123,13 +124,14 @@ class _Writer:
         return statistics.median(times) / 1e3
 
     async def _write(self, request: str) -> None:
-        answer: str = await self._script.run(
+        _, answer = await self._script.run(
             self._store.writes,
             meta_key(_NAMESPACE),
             request,
             uuid.uuid4().hex[:16],
             REQUEST_KEPT_SECONDS,
             LOG_ENTRIES_KEPT,
+            "PUBLISH",
         )
         if '"error"' in answer:
             raise RuntimeError(f"the write script refused: {answer}")

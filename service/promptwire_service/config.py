@@ -62,7 +62,17 @@ class Settings(BaseSettings):
     )
     durability: Durability | None = Field(
         None,
-        description="What an acknowledged write survives: fsync or none. Default fsync.",
+        description="What an acknowledged write survives: fsync, replicated or none. Default fsync.",
+    )
+    replicas: int = Field(
+        1, ge=1, le=100, description="With --durability replicated: how many replicas have to have a write. Default 1."
+    )
+    replica_timeout_seconds: float = Field(
+        1.0,
+        gt=0,
+        le=4,
+        allow_inf_nan=False,
+        description="How long a write waits for them, in seconds, at most 4. Default 1.",
     )
     drain_seconds: float = Field(
         5.0,

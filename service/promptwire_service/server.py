@@ -30,6 +30,7 @@ from promptwire_service.rpc.prompt_service import PromptService
 from promptwire_service.rpc.watch_service import WatchService
 from promptwire_service.storage.base import Store, StoreInfo
 from promptwire_service.storage.opening import open_connections
+from promptwire_service.storage.redis.connection import Replicas
 from promptwire_service.storage.redis.problems import StoreStartError
 from promptwire_service.storage.redis.store import RedisStore
 from promptwire_service.watch.coherence import CACHE_MAX_BYTES, Coherence
@@ -111,7 +112,8 @@ class Service:
 @asynccontextmanager
 async def opened_store(settings: Settings) -> AsyncIterator[RedisStore]:
     """The store that the settings name, checked. Raises StoreStartError."""
-    opened = await open_connections(settings.store, settings.data_dir, settings.durability)
+    replicas = Replicas(settings.replicas, settings.replica_timeout_seconds)
+    opened = await open_connections(settings.store, settings.data_dir, settings.durability, replicas)
     try:
         for warning in opened.facts.warnings:
             _log.warning(warning)

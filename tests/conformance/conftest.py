@@ -1,4 +1,6 @@
-"""The stores that the suite runs on: the one in memory, the Valkey that the service embeds, Debian's Redis 7.0."""
+"""The stores that the suite runs on: the one in memory, the Valkey that the service embeds, Debian's Redis 7.0, a
+primary that Sentinels name, a Cluster.
+"""
 
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -7,22 +9,30 @@ import pytest
 
 from promptwire_service.storage.base import Store, StoreInfo
 from promptwire_service.storage.memory import MemoryStore
-from promptwire_service.storage.redis.connection import StoreTarget, connect
+from promptwire_service.storage.redis.connection import connect
 from promptwire_service.storage.redis.store import RedisStore
-from tests.support.servers import REDIS_SERVER, RunningServer, running_server, valkey_server
+from promptwire_service.storage.redis.target import StoreTarget
+from tests.support import topologies
+from tests.support.servers import REDIS_SERVER
+from tests.support.topologies import Topology
+
+_TOPOLOGIES: dict[str, Callable[[], contextlib.AbstractContextManager[Topology]]] = {
+    "valkey": topologies.standalone,
+    "redis": lambda: topologies.standalone(binary=REDIS_SERVER),
+    "sentinel": topologies.sentinel,
+    "cluster": topologies.cluster,
+}
 
 
 @pytest.fixture(scope="session")
-def start_server() -> Iterator[Callable[[str], RunningServer]]:
-    """Starts the server of a kind, once for the whole session."""
+def start_topology() -> Iterator[Callable[[str], Topology]]:
+    """Starts the servers of a kind, once for the whole session."""
     with contextlib.ExitStack() as stack:
-        running: dict[str, RunningServer] = {}
+        running: dict[str, Topology] = {}
 
-        def start(kind: str) -> RunningServer:
+        def start(kind: str) -> Topology:
             if kind not in running:
-                binary = valkey_server() if kind == "valkey" else REDIS_SERVER
-                assert binary is not None
-                running[kind] = stack.enter_context(running_server(binary))
+                running[kind] = stack.enter_context(_TOPOLOGIES[kind]())
             return running[kind]
 
         yield start
@@ -39,13 +49,15 @@ def start_server() -> Iterator[Callable[[str], RunningServer]]:
                 pytest.mark.skipif(REDIS_SERVER is None, reason="needs Debian's redis-server package"),
             ],
         ),
+        "sentinel",
+        "cluster",
     ]
 )
-async def store(request: pytest.FixtureRequest, start_server: Callable[[str], RunningServer]) -> AsyncIterator[Store]:
+async def store(request: pytest.FixtureRequest, start_topology: Callable[[str], Topology]) -> AsyncIterator[Store]:
     if request.param == "memory":
         made: Store = MemoryStore()
     else:
-        server = start_server(request.param)
-        made = RedisStore(connect(StoreTarget.parse(server.url)), StoreInfo(server.url, request.param, "none"))
+        url = start_topology(request.param).url
+        made = RedisStore(connect(StoreTarget.parse(url)), StoreInfo(url, request.param, "none"))
     yield made
     await made.close()

@@ -12,9 +12,10 @@ from promptwire_service.domain.errors import RegistryError
 from promptwire_service.domain.operations import DeleteAlias, DeleteTags, Register, SetAlias, SetTags, Write
 from promptwire_service.storage.base import Store, StoreInfo
 from promptwire_service.storage.memory import MemoryStore
-from promptwire_service.storage.redis.connection import StoreTarget, connect
+from promptwire_service.storage.redis.connection import connect
 from promptwire_service.storage.redis.store import RedisStore
-from tests.support.servers import RunningServer
+from promptwire_service.storage.redis.target import StoreTarget
+from tests.support.topologies import Topology
 
 _numbers = itertools.count(1)
 
@@ -70,9 +71,9 @@ writes = st.lists(
 @settings(max_examples=80, deadline=None)
 @given(sequence=writes)
 def test_the_real_store_and_the_one_in_memory_agree(
-    start_server: Callable[[str], RunningServer], sequence: list[Write]
+    start_topology: Callable[[str], Topology], sequence: list[Write]
 ) -> None:
-    asyncio.run(_compare(start_server("valkey").url, sequence))
+    asyncio.run(_compare(start_topology("valkey").url, sequence))
 
 
 async def _compare(url: str, sequence: list[Write]) -> None:

@@ -5,7 +5,6 @@ import uuid
 from typing import Any
 
 import pytest
-import redis
 
 from promptwire.domain import limits
 from promptwire.domain.content import Content
@@ -459,8 +458,9 @@ async def test_an_emptied_store_begins_another_history(space: Namespace) -> None
     if isinstance(space.store, MemoryStore):
         space.store.forget(space.namespace)
     elif isinstance(space.store, RedisStore):
-        with redis.Redis.from_url((await space.store.info()).location) as server:
-            server.delete(*server.keys(f"pw:{{{space.namespace}}}:*"))
+        for primary in await space.store._connections.primaries():
+            if keys := await primary.keys(f"pw:{{{space.namespace}}}:*"):
+                await primary.delete(*keys)
     empty = (await space.log()).head
     assert (empty.number, empty.epoch == before.epoch) == (0, False)
     after = (await space.register()).revision

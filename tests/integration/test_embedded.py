@@ -22,8 +22,9 @@ from promptwire_service.storage.embedded import server as servers
 from promptwire_service.storage.embedded.server import EmbeddedServer
 from promptwire_service.storage.embedded.valkey_log import MAX_BYTES
 from promptwire_service.storage.opening import open_connections
-from promptwire_service.storage.redis.connection import Connections, StoreTarget, connect
+from promptwire_service.storage.redis.connection import Connections, connect
 from promptwire_service.storage.redis.problems import StoreRefusedError
+from promptwire_service.storage.redis.target import StoreTarget
 from tests.support.servers import until
 
 OWNER = """

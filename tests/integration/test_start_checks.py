@@ -12,8 +12,9 @@ import pytest
 from promptwire_service.storage.durability import Durability
 from promptwire_service.storage.redis import checks
 from promptwire_service.storage.redis.checks import ServerFacts, check_server
-from promptwire_service.storage.redis.connection import StoreTarget, connect
+from promptwire_service.storage.redis.connection import connect
 from promptwire_service.storage.redis.problems import StoreRefusedError, StoreStartError, StoreUnreachableError
+from promptwire_service.storage.redis.target import StoreTarget
 from tests.support.servers import (
     REDIS_SERVER,
     RunningServer,
@@ -153,7 +154,8 @@ async def test_a_user_without_the_needed_rights_is_refused(binary: str, rules: t
 
 
 async def test_a_user_with_exactly_the_needed_rights_is_accepted(binary: str) -> None:
-    needed = {f"+{command.split()[0]}" for command in checks.NEEDED_COMMANDS} | {"+eval", "+config|get"}
+    commands = (*checks.NEEDED_COMMANDS, *checks.BELL_COMMANDS)
+    needed = {f"+{command.split()[0]}" for command in commands} | {"+eval", "+config|get"}
     with user_server(binary, "~pw:*", "&pw:*", *needed) as url:
         await check(url)
 
@@ -166,7 +168,7 @@ def test_the_needed_commands_are_those_that_the_scripts_call() -> None:
     }
     needed = {command.split()[0] for command in checks.NEEDED_COMMANDS}
     assert called
-    assert needed - called == {"evalsha", "subscribe"}
+    assert needed - called == {"evalsha"}
     assert called <= needed
 
 
@@ -199,9 +201,9 @@ async def test_a_server_that_cannot_save_is_refused(binary: str) -> None:
         client.config_set("save", "")
 
 
-async def test_cluster_mode_is_refused_for_now(binary: str) -> None:
+async def test_a_node_of_a_cluster_is_refused_as_a_server_by_itself(binary: str) -> None:
     with running_server(binary, "--cluster-enabled", "yes") as server:
-        assert "cluster mode, which is not supported yet" in await refusal(server.url)
+        assert "is a node of a Cluster; give redis+cluster://host:port" in await refusal(server.url)
 
 
 async def test_a_sentinel_is_refused(binary: str) -> None:

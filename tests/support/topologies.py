@@ -50,6 +50,8 @@ class Node:
     arguments: tuple[str, ...] = ()
     binary: str | Path = field(default_factory=valkey_server)
     port: int = field(default_factory=free_port)
+    tls_port: int = field(default_factory=free_port)
+    """Stands in `arguments` as `{tls_port}`, where a node is to have one."""
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -59,6 +61,11 @@ class Node:
     @property
     def url(self) -> str:
         return f"redis://{self.address}/0"
+
+    @property
+    def bus_base_port(self) -> int:
+        """The one by which a Cluster's nodes know each other."""
+        return self.tls_port if "--tls-cluster" in self.arguments else self.port
 
     @property
     def running(self) -> bool:
@@ -78,7 +85,10 @@ class Node:
         settings = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.directory), "--save", ""]
         with (self.directory / "log").open("ab") as log:
             self.process = subprocess.Popen(
-                [*command, *self._configuration(), *settings, *self.arguments],
+                [
+                    *(*command, *self._configuration(), *settings),
+                    *(argument.replace("{tls_port}", str(self.tls_port)) for argument in self.arguments),
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -293,7 +303,7 @@ def _join(nodes: list[Node], primaries: int) -> None:
                 last = 16383 if number == primaries - 1 else (number + 1) * share - 1
                 client.execute_command("CLUSTER", "ADDSLOTSRANGE", number * share, last)
             for other in nodes[:number]:
-                client.execute_command("CLUSTER", "MEET", "127.0.0.1", other.port)
+                client.execute_command("CLUSTER", "MEET", "127.0.0.1", other.bus_base_port)
     for node in nodes:
         wait_until(lambda node=node: _nodes_known(node) == len(nodes), "the nodes know each other")  # type: ignore[misc]
     for number, node in enumerate(nodes[primaries:]):

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from promptwire_service.storage.redis.connection import StoreTarget, connect
+from promptwire_service.storage.redis.connection import connect
 from promptwire_service.storage.redis.problems import StoreRefusedError
+from promptwire_service.storage.redis.target import StoreTarget
 from tests.support.servers import fake_server
 
 SECRET = "s3cret"
@@ -30,6 +31,32 @@ def test_embedded_needs_no_address() -> None:
             "rediss://db?ssl_ca_certs=/etc/ca.pem",
             StoreTarget("rediss", host="db", tls_files=(("ssl_ca_certs", "/etc/ca.pem"),)),
         ),
+        (
+            "redis+sentinel://ann:pw@a:7000,b/main/2?sentinel_password=s",
+            StoreTarget(
+                "redis",
+                host="a",
+                port=7000,
+                db=2,
+                username="ann",
+                password="pw",
+                kind="sentinel",
+                hosts=(("a", 7000), ("b", 26379)),
+                service_name="main",
+                sentinel_password="s",
+            ),
+        ),
+        (
+            "rediss+cluster://a:7000,b?ssl_ca_certs=/etc/ca.pem",
+            StoreTarget(
+                "rediss",
+                host="a",
+                port=7000,
+                tls_files=(("ssl_ca_certs", "/etc/ca.pem"),),
+                kind="cluster",
+                hosts=(("a", 7000), ("b", 6379)),
+            ),
+        ),
         ("unix:///run/redis.sock", StoreTarget("unix", path="/run/redis.sock")),
         ("unix:///run/a@b.sock?db=2", StoreTarget("unix", path="/run/a@b.sock", db=2)),
         ("unix://ann:pw@/run/s", StoreTarget("unix", path="/run/s", username="ann", password="pw")),
@@ -45,8 +72,17 @@ def test_a_store_url_is_read_part_by_part(text: str, expected: StoreTarget) -> N
         ("", "expected embedded, redis://"),
         ("localhost:6379", "expected embedded, redis://"),
         ("http://db", "unknown scheme http://"),
-        ("redis+sentinel://a,b/main", "redis+sentinel:// is not supported yet"),
-        ("redis+cluster://a:1", "redis+cluster:// is not supported yet"),
+        ("redis+memcached://a", "unknown scheme redis+memcached://"),
+        ("unix+cluster://a", "unknown scheme unix+cluster://"),
+        ("redis+sentinel://a,b", "needs the Sentinels' name of the primary, as in host:26379/mymaster/0"),
+        ("redis+sentinel://a,b/main/zero", "the database is a number"),
+        ("redis+sentinel:///main", "the host is missing"),
+        ("redis+sentinel://a,,b/main", "a host is missing"),
+        ("redis+sentinel://a:99999/main", "the host or port is not valid"),
+        ("redis+sentinel://a/main?ssl_ca_certs=x", "redis+sentinel:// has no option 'ssl_ca_certs'"),
+        ("redis+cluster://a:1/0", "has no database and no path"),
+        (f"redis+cluster://ann:{SECRET}#x@db", "percent-encoded"),
+        ("redis+cluster://a?sentinel_password=x", "redis+cluster:// has no option 'sentinel_password'"),
         ("redis://", "the host is missing"),
         ("redis:///0", "the host is missing"),
         (f"redis://ann:{SECRET}/x@db", "percent-encoded"),
@@ -77,6 +113,8 @@ def test_a_store_url_that_does_not_hold_is_refused_in_one_line(text: str, says: 
         (f"rediss://:{SECRET}@db:7000/2", "rediss://db:7000/2"),
         ("redis://[::1]", "redis://[::1]:6379/0"),
         (f"unix://:{SECRET}@/run/s?db=2", "unix:///run/s?db=2"),
+        (f"redis+sentinel://:{SECRET}@a,b:1/m?sentinel_password={SECRET}", "redis+sentinel://a:26379,b:1/m/0"),
+        (f"rediss+cluster://ann:{SECRET}@a,b:1", "rediss+cluster://a:6379,b:1"),
         ("unix:///run/s", "unix:///run/s"),
     ],
 )
@@ -87,7 +125,7 @@ def test_the_location_shows_no_credentials(text: str, location: str) -> None:
 
 
 def test_the_location_of_a_target_is_read_as_the_same_place() -> None:
-    for text in ("redis://[::1]:7000/3", "unix:///run/s?db=2"):
+    for text in ("redis://[::1]:7000/3", "unix:///run/s?db=2", "redis+sentinel://a:1,b:2/m/1", "redis+cluster://a:1"):
         assert StoreTarget.parse(StoreTarget.parse(text).location) == StoreTarget.parse(text)
 
 

@@ -32,7 +32,18 @@ def serve(
     ] = None,
     durability: Annotated[
         str | None,
-        typer.Option(help="What an acknowledged write survives: fsync or none. Default: fsync.", metavar="MODE"),
+        typer.Option(
+            help="What an acknowledged write survives: fsync, replicated or none. Default: fsync.", metavar="MODE"
+        ),
+    ] = None,
+    replicas: Annotated[
+        str | None,
+        typer.Option(
+            help="With --durability replicated: how many replicas have to have a write. Default: 1.", metavar="N"
+        ),
+    ] = None,
+    replica_timeout_seconds: Annotated[
+        str | None, typer.Option(help="How long a write waits for them, at most 4. Default: 1.", metavar="SECONDS")
     ] = None,
     cache_max_bytes: Annotated[
         str | None,
@@ -60,6 +71,8 @@ def serve(
         "store": store,
         "data_dir": data_dir,
         "durability": durability,
+        "replicas": replicas,
+        "replica_timeout_seconds": replica_timeout_seconds,
         "cache_max_bytes": cache_max_bytes,
         "drain_seconds": drain_seconds,
         "log_level": log_level,

@@ -5,9 +5,12 @@ from pathlib import Path
 
 from promptwire_service.storage.durability import Durability
 from promptwire_service.storage.embedded.server import EmbeddedServer
-from promptwire_service.storage.redis.checks import ServerFacts, check_server
-from promptwire_service.storage.redis.connection import Connections, StoreTarget, connect
+from promptwire_service.storage.redis.checks import ServerFacts, check_store
+from promptwire_service.storage.redis.connection import Connections, Replicas, connect
 from promptwire_service.storage.redis.problems import StoreRefusedError
+from promptwire_service.storage.redis.target import StoreTarget
+
+DEFAULT_REPLICAS = Replicas(count=1, timeout_seconds=1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +29,9 @@ class OpenedStore:
         await _close(self.connections, self.embedded)
 
 
-async def open_connections(store: str, data_dir: Path, durability: Durability | None) -> OpenedStore:
+async def open_connections(
+    store: str, data_dir: Path, durability: Durability | None, replicas: Replicas = DEFAULT_REPLICAS
+) -> OpenedStore:
     """Opens `store`, as given to `--store`; `data_dir` is used by the embedded one only. The mode is fsync by default.
 
     Raises StoreRefusedError or StoreUnreachableError, and leaves nothing behind when it does.
@@ -45,9 +50,9 @@ async def open_connections(store: str, data_dir: Path, durability: Durability | 
         await embedded.start()
         location = f"embedded in {embedded.data_dir}"
         target = StoreTarget("unix", path=str(embedded.socket_path))
-    connections = connect(target)
+    connections = connect(target, replicas if mode is Durability.REPLICATED else None)
     try:
-        facts = await check_server(connections.reads, mode)
+        facts = await check_store(connections, target, mode, replicas.count)
     except BaseException:
         await _close(connections, embedded)
         raise

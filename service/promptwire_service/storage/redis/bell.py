@@ -23,8 +23,9 @@ _PING_SECONDS = 5.0
 class Bell:
     """Subscriptions of one process, over one connection: opened for the first listener, reopened when lost."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, sharded: bool = False) -> None:
         self._redis = redis
+        self._sharded = sharded
         self._listeners: dict[str, list[Callable[[str], None]]] = {}
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -65,16 +66,22 @@ class Bell:
         while True:
             self._changed.clear()
             wanted = set(self._listeners)
-            if added := wanted - subscribed:
-                await pubsub.subscribe(*added)
+            for channels in self._together(wanted - subscribed):
+                await (pubsub.ssubscribe if self._sharded else pubsub.subscribe)(*channels)
                 if not hearing:
                     tasks.create_task(self._hear(pubsub))
                     hearing = True
-            if removed := subscribed - wanted:
-                await pubsub.unsubscribe(*removed)
+            for channels in self._together(subscribed - wanted):
+                await (pubsub.sunsubscribe if self._sharded else pubsub.unsubscribe)(*channels)
             subscribed = wanted
             heed_cancellation()
             await self._changed.wait()
+
+    def _together(self, channels: set[str]) -> list[list[str]]:
+        """What one command may name: on a Cluster, channels of one slot."""
+        if self._sharded:
+            return [[channel] for channel in channels]
+        return [list(channels)] if channels else []
 
     async def _hear(self, pubsub: PubSub) -> None:
         pinged = False
@@ -88,6 +95,8 @@ class Bell:
                 pinged = True
                 continue
             pinged = False
-            if message["type"] in ("message", "subscribe"):
+            if message["type"] == "sunsubscribe" and message["channel"] in self._listeners:
+                raise ConnectionError("the channel's slot was moved away")
+            if message["type"] in ("message", "smessage", "subscribe", "ssubscribe"):
                 for hear in tuple(self._listeners.get(message["channel"], ())):
-                    hear(message["data"] if message["type"] == "message" else "")
+                    hear(message["data"] if message["type"].endswith("message") else "")

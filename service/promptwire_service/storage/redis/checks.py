@@ -8,7 +8,7 @@ import asyncio
 import re
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import structlog
@@ -16,12 +16,15 @@ from redis.asyncio import Redis
 from redis.exceptions import BusyLoadingError, OutOfMemoryError, RedisError, ResponseError
 
 from promptwire_service.storage.durability import Durability
+from promptwire_service.storage.redis.connection import Connections
 from promptwire_service.storage.redis.problems import (
     StoreRefusedError,
+    StoreStartError,
     StoreUnreachableError,
     explained,
     location_of,
 )
+from promptwire_service.storage.redis.target import Kind, StoreTarget
 
 _log = structlog.get_logger(__name__)
 
@@ -65,11 +68,11 @@ NEEDED_COMMANDS = (
     ),
     "evalsha 0 0",
     "info",
-    "publish pw:{default}:bell 1",
-    "subscribe pw:{default}:bell",
     "time",
 )
-"""What the store's scripts and the bell call, each as a whole command, for the server to check our rights."""
+"""What the store's scripts call, each as a whole command, for the server to check our rights."""
+BELL_COMMANDS = ("publish pw:{default}:bell 1", "subscribe pw:{default}:bell")
+CLUSTER_COMMANDS = ("spublish pw:{default}:bell 1", "ssubscribe pw:{default}:bell", "cluster slots")
 
 # With `#!lua` and no flags this counts as a script that writes: it is refused whenever a write would be. It
 # writes nothing; `acl_check_cmd` answers for the user who runs the script.
@@ -99,8 +102,52 @@ class ServerFacts:
         return f"{self.product} {'.'.join(map(str, self.version))}"
 
 
+async def check_store(
+    connections: Connections, target: StoreTarget, durability: Durability, replicas: int = 1
+) -> ServerFacts:
+    """What the store's servers are, if all of them can keep their part in this mode; facts of the first, all warnings.
+
+    Raises as `check_server`.
+    """
+    try:
+        primaries = await connections.primaries()
+    except (RedisError, OSError) as error:
+        raise _of_many(error, target) from error
+    facts = [await check_server(primary, durability, kind=target.kind, replicas=replicas) for primary in primaries]
+    warnings = dict.fromkeys(warning for found in facts for warning in found.warnings)
+    if target.kind != "server" and durability is Durability.FSYNC:
+        warnings[
+            f"{target.location}: a fail-over loses acknowledged writes that the new primary did not have yet, though "
+            f"they are on the old one's disk; --durability {Durability.REPLICATED} waits for replicas"
+        ] = None
+    return replace(facts[0], warnings=tuple(warnings))
+
+
+def _of_many(error: BaseException, target: StoreTarget) -> StoreStartError:
+    where = target.location
+    message = str(error)
+    if target.kind == "cluster" and "cluster support disabled" in message:
+        return StoreRefusedError(f"{where} is not a Cluster: its first node has cluster-enabled no; use redis://")
+    if target.kind == "cluster" and "unknown command" in message.lower():
+        return StoreRefusedError(f"{where} is not a Cluster; is it a Sentinel (redis+sentinel://)?")
+    if target.kind == "sentinel" and "unknown command" in message.lower():
+        return StoreRefusedError(
+            f"{where}: that is no Sentinel; is it a server (redis://) or a Cluster (redis+cluster://)?"
+        )
+    if target.kind == "sentinel" and "No master found" in message:
+        return StoreUnreachableError(
+            f"{where}: no Sentinel names a primary called {target.service_name!r} that is up; check hosts and name"
+        )
+    return explained(error, where)
+
+
 async def check_server(
-    client: Redis, durability: Durability, *, loading_seconds: float = LOADING_SECONDS
+    client: Redis,
+    durability: Durability,
+    *,
+    kind: Kind = "server",
+    replicas: int = 1,
+    loading_seconds: float = LOADING_SECONDS,
 ) -> ServerFacts:
     """What the server is, if it can keep the store in this mode.
 
@@ -111,17 +158,25 @@ async def check_server(
     try:
         info = await _loaded_info(client, where, loading_seconds)
         product, version = _identified(info, where)
-        _refuse_role(info, where)
-        await _probe_write(client, info, where)
+        _refuse_role(info, where, kind)
+        await _probe_write(client, info, where, _needed(kind, durability))
         warnings: tuple[str, ...] = ()
         match durability:
             case Durability.FSYNC:
                 await _refuse_unless_fsync(client, where)
+            case Durability.REPLICATED:
+                _refuse_unless_replicated(info, where, replicas)
             case Durability.NONE:
                 warnings = _warnings(info, where)
     except (RedisError, OSError, UnicodeDecodeError) as error:
         raise explained(error, where) from error
     return ServerFacts(product, version, warnings)
+
+
+def _needed(kind: Kind, durability: Durability) -> tuple[str, ...]:
+    """The commands that this kind of store, in this mode, calls."""
+    bell = CLUSTER_COMMANDS if kind == "cluster" else BELL_COMMANDS
+    return (*NEEDED_COMMANDS, *bell, *(("wait 1 1",) if durability is Durability.REPLICATED else ()))
 
 
 async def _loaded_info(client: Redis, where: str, loading_seconds: float) -> dict[str, Any]:
@@ -160,22 +215,23 @@ def _identified(info: Mapping[str, Any], where: str) -> tuple[Literal["redis", "
     return product, version
 
 
-def _refuse_role(info: Mapping[str, Any], where: str) -> None:
+def _refuse_role(info: Mapping[str, Any], where: str, kind: Kind) -> None:
     mode = info.get("server_mode") or info.get("redis_mode")
     if mode == "sentinel":
-        raise StoreRefusedError(f"{where} is a Sentinel, which keeps no data; give the primary")
-    if mode == "cluster" or str(info.get("cluster_enabled", "0")) == "1":
         raise StoreRefusedError(
-            f"{where} runs in cluster mode, which is not supported yet; use a server with cluster-enabled no"
+            f"{where} is a Sentinel, which keeps no data; give redis+sentinel://host:port/name or the primary"
         )
+    in_cluster = mode == "cluster" or str(info.get("cluster_enabled", "0")) == "1"
+    if in_cluster and kind != "cluster":
+        raise StoreRefusedError(f"{where} is a node of a Cluster; give redis+cluster://host:port")
     if info.get("role") == "slave":
         primary = f"{info.get('master_host')}:{info.get('master_port')}"
         raise StoreRefusedError(f"{where} is a replica of {primary}; give the primary")
 
 
-async def _probe_write(client: Redis, info: Mapping[str, Any], where: str) -> None:
+async def _probe_write(client: Redis, info: Mapping[str, Any], where: str, commands: tuple[str, ...]) -> None:
     try:
-        denied = await client.eval(_PROBE, 0, *NEEDED_COMMANDS)
+        denied = await client.eval(_PROBE, 0, *commands)
     except OutOfMemoryError as error:
         used, limit = (info.get(f"{name}_human", info.get(name, "?")) for name in ("used_memory", "maxmemory"))
         raise StoreRefusedError(
@@ -210,6 +266,22 @@ async def _refuse_unless_fsync(client: Redis, where: str) -> None:
         raise StoreRefusedError(
             f"{where} can't hold --durability {Durability.FSYNC}: {'; '.join(wrong)}; "
             "change that there or pick another --durability"
+        )
+
+
+def _refuse_unless_replicated(info: Mapping[str, Any], where: str, replicas: int) -> None:
+    rows = [value for name, value in info.items() if re.fullmatch(r"slave\d+", name) and isinstance(value, dict)]
+    online = sum(row.get("state") == "online" for row in rows)
+    if online < replicas:
+        raise StoreRefusedError(
+            f"{where} has {online} replicas in sync: --durability {Durability.REPLICATED} wants {replicas}; "
+            "connect more or set --replicas"
+        )
+    policy = str(info.get("maxmemory_policy", "noeviction"))
+    if policy != "noeviction":
+        raise StoreRefusedError(
+            f"{where} can't hold --durability {Durability.REPLICATED}: maxmemory-policy is {policy} and must be "
+            "noeviction; change that there or pick another --durability"
         )
 
 

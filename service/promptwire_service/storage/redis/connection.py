@@ -1,13 +1,14 @@
-"""Where the store is (`--store`), and the connections to it.
+"""The connections to the store, whatever it runs on: one server, a primary that Sentinels name, or a Cluster.
 
 Reads and writes have connections of their own. A read may be repeated by the driver; a write is sent once,
 whatever happens: whether to repeat it is for the client to say, with the same request id.
 """
 
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import Any, Literal, Self, cast
-from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+from dataclasses import dataclass
+from typing import Any
 
 from redis.asyncio import Redis
 from redis.asyncio.connection import (
@@ -22,143 +23,149 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoPermissionError
 
-from promptwire_service.storage.redis.problems import ANSWER_SECONDS, CONNECT_SECONDS, StoreRefusedError
+from promptwire_service.storage.durability import NotReplicatedError
+from promptwire_service.storage.redis.bell import Bell
+from promptwire_service.storage.redis.problems import ANSWER_SECONDS, CONNECT_SECONDS
+from promptwire_service.storage.redis.scripts import Script
+from promptwire_service.storage.redis.target import StoreTarget
 
-Scheme = Literal["embedded", "redis", "rediss", "unix"]
-
-DEFAULT_PORT = 6379
 MAX_CONNECTIONS = 64
 """Of each of the two clients, opened as needed. Many help writes: those that wait together share an fsync."""
 POOL_WAIT_SECONDS = 5.0
 """How long a call waits for a free connection when all are taken."""
 
-_FORMS = "embedded, redis://[user:password@]host:port/db, rediss://... or unix:///path"
-_LATER = ("redis+sentinel", "redis+cluster")
-_OPTIONS: dict[str, tuple[str, ...]] = {
-    "redis": (),
-    "rediss": ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile"),
-    "unix": ("db",),
-}
-
 
 @dataclass(frozen=True, slots=True)
-class StoreTarget:
-    """A parsed `--store`. Neither its text nor its errors show credentials."""
+class Replicas:
+    """How many replicas have to have a write before it is acknowledged, and how long that may take."""
 
-    scheme: Scheme
-    host: str = ""
-    port: int = DEFAULT_PORT
-    db: int = 0
-    path: str = ""
-    """Of the socket, for `unix`."""
-    username: str | None = field(default=None, repr=False)
-    password: str | None = field(default=None, repr=False)
-    tls_files: tuple[tuple[str, str], ...] = ()
-    """`ssl_ca_certs`, `ssl_certfile` and `ssl_keyfile` of a `rediss` URL, as far as given."""
+    count: int
+    timeout_seconds: float
 
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Raises StoreRefusedError, which says what is wrong and how it is written."""
-        if text == "embedded":
-            return cls("embedded")
-        scheme, separator, rest = text.partition("://")
-        if not separator:
-            raise StoreRefusedError(f"--store: expected {_FORMS}")
-        if scheme in _LATER:
-            raise StoreRefusedError(f"--store: {scheme}:// is not supported yet; give a primary, redis://")
-        if scheme not in _OPTIONS:
-            raise StoreRefusedError(f"--store: unknown scheme {scheme}://; expected {_FORMS}")
-        return cls._parse_unix(rest) if scheme == "unix" else cls._parse_tcp(cast(Scheme, scheme), text)
-
-    @classmethod
-    def _parse_tcp(cls, scheme: Scheme, text: str) -> Self:
-        try:
-            url = urlsplit(text)
-            port = DEFAULT_PORT if url.port is None else url.port
-        except ValueError:
-            # urlsplit's own words quote what it took for a port, which may be a piece of the password.
-            raise StoreRefusedError(
-                f"--store: the host or port is not valid; {_in_percent('user and password')}"
-            ) from None
-        if url.fragment:
-            raise StoreRefusedError(f"--store: '#' is not expected; {_in_percent('user and password')}")
-        if not url.hostname:
-            raise StoreRefusedError(f"--store: the host is missing; expected {scheme}://host:port/db")
-        options = _options(scheme, url.query)
-        username, password = _credentials(url)
-        return cls(
-            scheme,
-            host=unquote(url.hostname),
-            port=port,
-            db=_database(url.path.removeprefix("/")),
-            username=username,
-            password=password,
-            tls_files=tuple(sorted(options.items())),
-        )
-
-    @classmethod
-    def _parse_unix(cls, rest: str) -> Self:
-        address, _, query = rest.partition("?")
-        # Only what stands before the first slash can be credentials: a path may hold an '@'.
-        authority, slash, path = address.partition("/")
-        if not slash or (authority and not authority.endswith("@")):
-            raise StoreRefusedError("--store: unix:// needs an absolute path, as in unix:///run/redis.sock")
-        username, password = _credentials(urlsplit(f"unix://{authority}"))
-        return cls(
-            "unix",
-            path="/" + unquote(path),
-            db=_database(_options("unix", query).get("db", "")),
-            username=username,
-            password=password,
-        )
-
-    @property
-    def location(self) -> str:
-        """Where it is, without credentials, in the form of `--store`."""
-        match self.scheme:
-            case "embedded":
-                return "embedded"
-            case "unix":
-                return f"unix://{self.path}" + (f"?db={self.db}" if self.db else "")
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.scheme}://{host}:{self.port}/{self.db}"
+    async def confirm(self, redis: Redis) -> None:
+        """For what this client, which has one connection, wrote last. Raises NotReplicatedError."""
+        have = int(await redis.wait(self.count, int(self.timeout_seconds * 1000)))
+        if have < self.count:
+            raise NotReplicatedError(have, self.count)
 
 
-@dataclass(frozen=True, slots=True)
-class Connections:
-    """Two clients of one store, each with a pool of its own; a call that finds its whole pool taken waits."""
+class Connections(ABC):
+    """What a store needs of the servers that it is on. A key's server is the primary that has its slot."""
 
-    reads: Redis
-    """Repeats a command once when the connection breaks. For what may happen twice, and for pub/sub."""
-    writes: Redis
-    """Sends a command once and never again."""
+    publish_command = "PUBLISH"
+    """What a script rings the bell with."""
+    left_for_good = True
+    """Whether a server that was left for another one is never the right one again."""
+
+    @abstractmethod
+    async def run(self, script: Script, key: str, *arguments: str | int, writes: bool = False) -> Any:
+        """Runs a script on its key's server, a writing one once, and as durable as promised when this returns."""
+
+    @abstractmethod
+    async def publish(self, channel: str, text: str) -> int:
+        """To how many connections it went."""
+
+    @abstractmethod
+    def listen(self, channel: str, hear: Callable[[str], None]) -> Callable[[], None]:
+        """As Bell.listen."""
+
+    @abstractmethod
+    async def primaries(self) -> list[Redis]:
+        """A client of each server that keeps a part of the data, as of now."""
+
+    @abstractmethod
+    async def drop(self) -> None:
+        """Ends all connections, to make them anew: the server at their other end is not the right one any more."""
+
+    @abstractmethod
+    async def aclose(self) -> None: ...
+
+
+class Server(Connections):
+    """One server, or whichever is the primary when a connection is made."""
+
+    def __init__(self, reads: Redis, writes: Redis, replicas: Replicas | None = None, *, sharded: bool = False) -> None:
+        """`sharded`: its channels are those of the slots that it has, as a Cluster's."""
+        self.reads = reads
+        """Repeats a command once when the connection breaks. For what may happen twice, and for pub/sub."""
+        self.writes = writes
+        """Sends a command once and never again."""
+        self._replicas = replicas
+        self._bell = Bell(reads, sharded)
+
+    async def run(self, script: Script, key: str, *arguments: str | int, writes: bool = False) -> Any:
+        if not writes:
+            return await script.run(self.reads, key, *arguments)
+        if self._replicas is None:
+            return await script.run(self.writes, key, *arguments)
+        async with self.writes.client() as one:  # WAIT is about what its own connection wrote
+            answer = await script.run(one, key, *arguments)
+            await self._replicas.confirm(one)
+            return answer
+
+    async def publish(self, channel: str, text: str) -> int:
+        return int(await self.reads.publish(channel, text))
+
+    def listen(self, channel: str, hear: Callable[[str], None]) -> Callable[[], None]:
+        return self._bell.listen(channel, hear)
+
+    async def primaries(self) -> list[Redis]:
+        return [self.reads]
+
+    async def drop(self) -> None:
+        for redis in (self.reads, self.writes):
+            await redis.connection_pool.disconnect(inuse_connections=True)
 
     async def aclose(self) -> None:
+        await self._bell.close()
         try:
             await self.reads.aclose()
         finally:
             await self.writes.aclose()
 
 
-def connect(target: StoreTarget) -> Connections:
-    """Clients of a store that runs. Nothing is sent until the first command."""
+def connect(target: StoreTarget, replicas: Replicas | None = None) -> Connections:
+    """Connections to a store that runs. Nothing is sent until the first command."""
+    from promptwire_service.storage.redis.cluster import Cluster
+    from promptwire_service.storage.redis.sentinel import primary_server
+
     if target.scheme == "embedded":
         raise ValueError("an embedded store is started first and then reached by its socket")
-    return Connections(
-        # Connection errors only: after a time-out the caller has waited long enough.
-        reads=_client(target, "promptwire-read", Retry(NoBackoff(), 1, (RedisConnectionError,))),
-        writes=_client(target, "promptwire-write", Retry(NoBackoff(), 0)),
+    match target.kind:
+        case "cluster":
+            return Cluster(target, replicas)
+        case "sentinel":
+            return primary_server(target, replicas)
+        case "server":
+            return server(target, replicas)
+
+
+def server(target: StoreTarget, replicas: Replicas | None = None, *, sharded: bool = False) -> Server:
+    """The one server at a target's host and port, or socket."""
+    if target.scheme == "unix":
+        return Server(*clients(target, UnixDomainSocketConnection, path=target.path), replicas)
+    connection_class = SSLConnection if target.scheme == "rediss" else Connection
+    return Server(*clients(target, connection_class, host=target.host, port=target.port), replicas, sharded=sharded)
+
+
+def clients(target: StoreTarget, connection_class: type[AbstractConnection], **address: Any) -> tuple[Redis, Redis]:
+    """For reads and for writes, with a pool each, whose connections go to an address that their class understands."""
+    address |= dict(target.tls_files)
+    # Connection errors only: after a time-out the caller has waited long enough.
+    once_more = Retry(NoBackoff(), 1, (RedisConnectionError,))
+    return (
+        _client(target, "promptwire-read", once_more, connection_class, address),
+        _client(target, "promptwire-write", Retry(NoBackoff(), 0), connection_class, address),
     )
 
 
-def _client(target: StoreTarget, name: str, retry: Retry) -> Redis:
-    connection_class: type[AbstractConnection]
-    address: dict[str, Any]
-    if target.scheme == "unix":
-        connection_class, address = UnixDomainSocketConnection, {"path": target.path}
-    else:
-        connection_class = SSLConnection if target.scheme == "rediss" else Connection
-        address = {"host": target.host, "port": target.port, **dict(target.tls_files)}
+def _client(
+    target: StoreTarget,
+    name: str,
+    retry: Retry,
+    connection_class: type[AbstractConnection],
+    address: dict[str, Any],
+) -> Redis:
     pool = BlockingConnectionPool(
         connection_class=connection_class,
         max_connections=MAX_CONNECTIONS,
@@ -189,31 +196,3 @@ def _introduce(name: str) -> Any:
             await connection.read_response()
 
     return introduce
-
-
-def _credentials(url: SplitResult) -> tuple[str | None, str | None]:
-    if url.username and not url.password:
-        raise StoreRefusedError("--store: a user without a password; a password alone is ://:password@")
-    return unquote(url.username or "") or None, unquote(url.password or "") or None
-
-
-def _database(text: str) -> int:
-    if not text:
-        return 0
-    if not (text.isascii() and text.isdigit()):
-        raise StoreRefusedError("--store: the database is a number, as in redis://host:6379/0")
-    return int(text)
-
-
-def _options(scheme: str, query: str) -> dict[str, str]:
-    """What follows '?'. An unknown option is refused: ignored, it would be a setting that does not hold."""
-    options = dict(parse_qsl(query, keep_blank_values=True))
-    unknown = sorted(options.keys() - set(_OPTIONS[scheme]))
-    if unknown:
-        known = ", ".join(_OPTIONS[scheme]) or "none"
-        raise StoreRefusedError(f"--store: {scheme}:// has no option {unknown[0]!r}; options: {known}")
-    return options
-
-
-def _in_percent(what: str) -> str:
-    return f"special characters in {what} are percent-encoded (@ is %40, / is %2F, # is %23)"

@@ -5,9 +5,11 @@ from contextlib import contextmanager
 
 import structlog
 from redis.exceptions import (
+    AskError,
     AuthenticationError,
     AuthorizationError,
     BusyLoadingError,
+    ClusterDownError,
     ConnectionError,
     NoPermissionError,
     OutOfMemoryError,
@@ -15,12 +17,15 @@ from redis.exceptions import (
     RedisError,
     ResponseError,
     TimeoutError,
+    TryAgainError,
 )
 
 from promptwire_service.domain.errors import store_full, store_unavailable
+from promptwire_service.storage.durability import NotReplicatedError
 
 _log = structlog.get_logger(__name__)
 
+_ELSEWHERE = "its slot is being moved to another node"
 # In this order: redis-py derives some from ConnectionError.
 _PROBLEMS: tuple[tuple[type[RedisError], str], ...] = (
     (BusyLoadingError, "it is still loading its data"),
@@ -28,10 +33,13 @@ _PROBLEMS: tuple[tuple[type[RedisError], str], ...] = (
     (AuthorizationError, "it refuses our credentials"),
     (NoPermissionError, "it refuses us a command"),
     (ReadOnlyError, "it has become a read-only replica"),
+    (ClusterDownError, "the Cluster has nobody for its slot now"),
+    (AskError, _ELSEWHERE),
+    (TryAgainError, _ELSEWHERE),
     (TimeoutError, "it does not answer in time"),
     (ConnectionError, "the connection is gone or refused"),
 )
-_PERSISTENCE_CODES = ("MISCONF", "NOREPLICAS", "MASTERDOWN", "CLUSTERDOWN")
+_PERSISTENCE_CODES = ("MISCONF", "NOREPLICAS", "MASTERDOWN")
 
 
 @contextmanager
@@ -41,8 +49,12 @@ def translated() -> Iterator[None]:
         yield
     except OutOfMemoryError as error:
         raise store_full() from error
+    except NotReplicatedError as error:
+        raise store_unavailable(f"only {error} in time, so it may not last; repeat it") from error
     except RedisError as error:
         problem = next((text for kind, text in _PROBLEMS if isinstance(error, kind)), None)
+        if isinstance(error, ResponseError) and "non local key" in str(error):
+            problem = _ELSEWHERE  # how a script learns that a key it wants is not here, before it has changed anything
         if isinstance(error, ResponseError) and str(error).startswith(_PERSISTENCE_CODES):
             problem = "it cannot persist or replicate writes now"
         if problem is None:

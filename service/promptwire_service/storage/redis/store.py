@@ -11,6 +11,8 @@ import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import structlog
+
 from promptwire.domain import limits
 from promptwire_service.domain.changes import LogPage
 from promptwire_service.domain.errors import (
@@ -20,13 +22,13 @@ from promptwire_service.domain.errors import (
     etag_conflict,
     prompt_not_found,
     request_id_reused,
+    store_unavailable,
     too_many,
     version_not_found,
 )
 from promptwire_service.domain.operations import DeleteAlias, SetAlias, SetTags, Write, Written
 from promptwire_service.domain.records import PromptRecord, Read, Revision, VersionRecord
 from promptwire_service.storage.base import StoreInfo
-from promptwire_service.storage.redis.bell import Bell
 from promptwire_service.storage.redis.connection import Connections
 from promptwire_service.storage.redis.encoding import (
     entry_of,
@@ -37,7 +39,10 @@ from promptwire_service.storage.redis.encoding import (
     written_of,
 )
 from promptwire_service.storage.redis.failures import translated
+from promptwire_service.storage.redis.lineage import Lineage
 from promptwire_service.storage.redis.scripts import Script
+
+_log = structlog.get_logger(__name__)
 
 REQUEST_KEPT_SECONDS = 24 * 3600
 LOG_ENTRIES_KEPT = 100_000
@@ -71,20 +76,20 @@ class RedisStore:
         self._connections = connections
         self._info = info
         self._log_entries_kept = log_entries_kept
-        self._bell = Bell(connections.reads)
+        self._lineage = Lineage()
 
     async def write(self, namespace: str, write: Write) -> Written:
-        answer = json.loads(
-            await self._run(
-                _WRITE,
-                namespace,
-                write_json(write),
-                _fresh_id(),
-                REQUEST_KEPT_SECONDS,
-                self._log_entries_kept,
-                writes=True,
-            )
+        _, encoded = await self._run(
+            _WRITE,
+            namespace,
+            write_json(write),
+            _fresh_id(),
+            REQUEST_KEPT_SECONDS,
+            self._log_entries_kept,
+            self._connections.publish_command,
+            writes=True,
         )
+        answer = json.loads(encoded)
         if "error" in answer:
             raise _refusal(write, answer)
         return written_of(answer)
@@ -115,31 +120,37 @@ class RedisStore:
         return LogPage(tuple(entry_of(row) for row in rows), revision_of(head), int(floor), here)
 
     async def renew_epoch(self, namespace: str, epoch: str) -> Revision:
-        return revision_of(await self._run(_RENEW_EPOCH, namespace, epoch, _fresh_id(), writes=True))
+        (head,) = await self._run(_RENEW_EPOCH, namespace, epoch, _fresh_id(), writes=True)
+        return revision_of(head)
 
     def on_bell(self, namespace: str, ring: Callable[[int], None]) -> Callable[[], None]:
         return self.on_message(namespace, "bell", lambda text: ring(int(text or 0)))
 
     def on_message(self, namespace: str, topic: str, hear: Callable[[str], None]) -> Callable[[], None]:
-        return self._bell.listen(channel(namespace, topic), hear)
+        return self._connections.listen(channel(namespace, topic), hear)
 
     async def publish(self, namespace: str, topic: str, text: str) -> int:
         with translated():
-            return int(await self._connections.reads.publish(channel(namespace, topic), text))
+            return await self._connections.publish(channel(namespace, topic), text)
 
     async def info(self) -> StoreInfo:
         with translated():
-            await self._connections.reads.ping()
+            for primary in await self._connections.primaries():
+                await primary.ping()
         return self._info
 
     async def close(self) -> None:
-        await self._bell.close()
         await self._connections.aclose()
 
     async def _run(self, script: Script, namespace: str, *arguments: str | int, writes: bool = False) -> Any:
-        redis = self._connections.writes if writes else self._connections.reads
+        """What the script returns. Every script returns the head first."""
         with translated():
-            return await script.run(redis, meta_key(namespace), *arguments)
+            answer = await self._connections.run(script, meta_key(namespace), *arguments, writes=writes)
+        if self._connections.left_for_good and not self._lineage.admits(namespace, revision_of(answer[0])):
+            _log.warning("a primary that was replaced answers again, and is not believed", namespace=namespace)
+            await self._connections.drop()
+            raise store_unavailable("a primary that was replaced has answered")
+        return answer
 
 
 def _refusal(write: Write, answer: dict[str, Any]) -> RegistryError:

@@ -11,9 +11,12 @@ local function version_tags_key(name, version) return root .. 'vt:' .. name .. '
 
 -- Where history is: {epoch, number}. The epoch joins the data set's own random id, which FLUSHALL or an empty store takes
 -- away, with the server's replication id, which fail-over and restart change; either one alone would miss the other's case.
+-- A replica has its primary's replication id, and lags behind: it must not answer.
 local function head()
   local meta = redis.call('HMGET', META, 'id', 'revision')
-  local replid = string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)')
+  local replication = redis.call('INFO', 'replication')
+  if not string.find(replication, 'role:master', 1, true) then error({ err = 'READONLY this server is a replica now' }) end
+  local replid = string.match(replication, 'master_replid:(%x+)')
   return { (meta[1] or 'empty') .. '-' .. string.sub(replid, 1, 16), meta[2] or '0' }
 end
 

@@ -1,7 +1,7 @@
 #!lua
 -- Carries out one write whole or not at all, once per request id. ARGV: [1] the request as JSON, [2] a fresh random id for a
--- data set that has none yet, [3] how long an answer is kept for repeats, in seconds, [4] about how many log entries to keep.
--- Returns the answer as JSON: {revision, time, ...} or {error, ...}. Redis refuses the script before its first line when it
+-- data set that has none yet, [3] how long an answer is kept for repeats, in seconds, [4] about how many log entries to keep,
+-- [5] PUBLISH or, on a Cluster, SPUBLISH. Returns {head, answer as JSON: {revision, time, ...} or {error, ...}}. Redis refuses the script before its first line when it
 -- is out of memory, read-only or unable to persist, and never stops it half way.
 local request = cjson.decode(ARGV[1])
 local operation = request.operation
@@ -10,11 +10,13 @@ local answer_key = root .. 'request:' .. request.request_id
 
 local earlier = redis.call('HMGET', answer_key, 'fingerprint', 'answer')
 if earlier[1] then
-  if earlier[1] ~= request.fingerprint then return cjson.encode({ error = 'REQUEST_ID_REUSED' }) end
-  return earlier[2]
+  if earlier[1] ~= request.fingerprint then return { head(), cjson.encode({ error = 'REQUEST_ID_REUSED' }) } end
+  -- A write, so that whoever waits for replicas now waits for the one that is repeated, too.
+  redis.call('EXPIRE', answer_key, ARGV[3])
+  return { head(), earlier[2] }
 end
 
-local function refuse(error) return cjson.encode(error) end
+local function refuse(error) return { head(), cjson.encode(error) } end
 
 local latest = redis.call('HGET', prompt_key(name), 'latest')
 if not latest and operation.kind ~= 'register' then return refuse({ error = 'PROMPT_NOT_FOUND' }) end
@@ -143,13 +145,14 @@ else
   redis.call('HSET', prompt_key(name), 'updated', time, 'etag', revision)
   redis.call('XADD', LOG, 'MAXLEN', '~', ARGV[4], revision .. '-0', 'time', time, 'actor', request.actor,
     'reason', request.reason, 'request_id', request.request_id, 'changes', cjson.encode({ change }))
-  redis.call('PUBLISH', BELL, revision)
+  redis.call(ARGV[5], BELL, revision)
 end
 
-answer.revision = head()
+local at = head()
+answer.revision = at
 answer.time = time
 answer.actor = request.actor
 local encoded = cjson.encode(answer)
 redis.call('HSET', answer_key, 'fingerprint', request.fingerprint, 'answer', encoded)
 redis.call('EXPIRE', answer_key, ARGV[3])
-return encoded
+return { at, encoded }
