@@ -82,12 +82,14 @@ def serve(
     }
     try:
         from promptwire_service.main import run
+
+        code = run(**given)
     except ModuleNotFoundError as error:
         if (error.name or "").startswith(("promptwire.", "promptwire_service.")):
             raise  # not an extra that is missing but a file of ours
         Output(json=False).error("promptwire serve needs the server parts: pip install 'promptwire[server]'")
         raise typer.Exit(REFUSED) from error
-    raise typer.Exit(run(**given))
+    raise typer.Exit(code)
 
 
 def add_to(app: typer.Typer) -> None:
