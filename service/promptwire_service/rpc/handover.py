@@ -11,6 +11,7 @@ import ctypes
 import fcntl
 import os
 import socket
+import stat
 import struct
 import termios
 from collections.abc import Iterator
@@ -94,19 +95,26 @@ async def all_left(port: int) -> None:
 def _sockets(port: int) -> Iterator[tuple[int, socket.socket]]:
     """This process's TCP sockets of the port: the descriptor, and a copy, which is the caller's to close."""
     for name in os.listdir("/proc/self/fd"):
-        try:
-            copy = socket.socket(fileno=os.dup(int(name)))
-        except OSError:
-            continue  # closed meanwhile, or no socket
-        try:
-            internet = copy.family in (socket.AF_INET, socket.AF_INET6) and copy.type == socket.SOCK_STREAM
-            ours = internet and copy.getsockname()[1] == port
-        except OSError:
-            ours = False
-        if ours:
-            yield int(name), copy
-        else:
-            copy.close()
+        with suppress(OSError):  # closed meanwhile
+            copy = _copy(int(name))
+            if copy and _is_of(copy, port):
+                yield int(name), copy
+            elif copy:
+                copy.close()
+
+
+def _copy(descriptor: int) -> socket.socket | None:
+    """The same socket by another descriptor, since the first may be closed, and be another's, at any time."""
+    copy = os.dup(descriptor)
+    if stat.S_ISSOCK(os.fstat(copy).st_mode):
+        return socket.socket(fileno=copy)
+    os.close(copy)
+    return None
+
+
+def _is_of(found: socket.socket, port: int) -> bool:
+    internet = found.family in (socket.AF_INET, socket.AF_INET6) and found.type == socket.SOCK_STREAM
+    return internet and bool(found.getsockname()[1] == port)
 
 
 def _listens(found: socket.socket) -> bool:

@@ -69,7 +69,7 @@ class Supervisor:
             announce(serving.address, serving.location, serving.durability, f"{len(self._slots)} workers")
             keeping += [asyncio.create_task(slot.keep()) for slot in self._slots]
             keeping.append(asyncio.create_task(self._roll()))
-            await stop.wait()
+            await _until(stop, *keeping)
             await _cancel(*keeping)
             await self._drain()
         finally:
@@ -122,6 +122,17 @@ async def _shared_store(settings: Settings) -> AsyncIterator[tuple[dict[str, Any
     async with embedded:
         store = {"store": f"unix://{quote(str(embedded.socket_path))}", "durability": Durability.FSYNC}
         yield store, f"embedded in {embedded.data_dir}"
+
+
+async def _until(stop: asyncio.Event, *tasks: asyncio.Task[None]) -> None:
+    """Raises what ends a task: without it, the workers would not be looked after."""
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        done, _ = await asyncio.wait({stopping, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stopping.cancel()
+    for task in done:
+        task.result()
 
 
 async def _cancel(*tasks: asyncio.Task[Any]) -> None:

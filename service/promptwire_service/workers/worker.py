@@ -39,14 +39,26 @@ class _Worker:
             )
             address = await service.start(self._settings.listen)
             self.started = True
+            grace_seconds = self._settings.drain_seconds
             try:
                 info = service.store_info
                 await self._supervisor.tell(Serving(address, info.location, info.durability))
                 await stop.wait()
                 if self.handing_over:
-                    await service.hand_over(self._settings.drain_seconds)
+                    grace_seconds = await self._hand_over(service)
             finally:
-                await service.stop(0 if self.handing_over else self._settings.drain_seconds)
+                await service.stop(grace_seconds)
+
+    async def _hand_over(self, service: Service) -> float:
+        """How much of the drain is left."""
+        _log.info("another worker has taken this one's place, its clients are asked to go there")
+        try:
+            await service.hand_over(self._settings.drain_seconds)
+        except OSError as error:
+            # What the kernel, or a sandbox around it, does not let us do for clients: some calls will be refused.
+            _log.warning("clients can't be sent away in order", problem=str(error))
+            return self._settings.drain_seconds
+        return 0.0
 
     async def cut_short(self) -> None:
         await self._service.cut_short()
