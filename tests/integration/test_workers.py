@@ -239,6 +239,20 @@ def _watchers(service: ServiceProcess) -> list[int]:
         return [stub.GetStatus(admin_pb.GetStatusRequest(), timeout=10).watcher_count for stub in stubs]
 
 
+def test_signals_while_workers_start_are_heeded(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "promptwire.cli", "serve", "--listen", "127.0.0.1:0", "--workers", "2"]
+    with subprocess.Popen([*command, "--data-dir", str(tmp_path)], stdout=subprocess.PIPE, text=True) as process:
+        supervisor = psutil.Process(process.pid)
+        until(lambda: len(supervisor.children()) == 3, "store and workers are on their way")
+        left = supervisor.children()
+        process.send_signal(signal.SIGHUP)
+        process.terminate()
+        assert process.wait(30) == 0
+        assert process.stdout
+        assert process.stdout.read() == ""
+    assert all(gone(child.pid) for child in left)
+
+
 def test_port_zero_is_one_port_on_every_address_and_told_once(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "promptwire.cli", "serve", "--listen", "localhost:0", "--workers", "2"]
     with subprocess.Popen([*command, "--data-dir", str(tmp_path)], stdout=subprocess.PIPE, text=True) as process:

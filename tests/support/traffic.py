@@ -28,6 +28,10 @@ class Traffic:
     flips: int = 0
     stopped: threading.Event = field(default_factory=threading.Event)
 
+    def report(self) -> str:
+        errors = Counter(" ".join(error.split())[:160] for error in self.errors)
+        return f"{self.flips} flips, {dict(self.calls)}, {len(self.errors)} errors: {errors.most_common(8)}"
+
     def repeat(self, kind: str, call: Callable[[], object]) -> None:
         while not self.stopped.is_set():
             try:
@@ -138,9 +142,10 @@ def traffic(target: str, *kinds: str, agents: int = 4) -> Iterator[Traffic]:
         with promptwire.Client(target, timeout_seconds=30) as client:
             client.set_prompt_tag("p", "note", "the end")
         threads[-1].join(30)
-    assert made.errors == []
-    assert not [thread.name for thread in threads if thread.is_alive()]
-    assert made.calls["change of the feed"] >= made.flips > 0
+    stuck = [thread.name for thread in threads if thread.is_alive()]
+    assert not made.errors, made.report()
+    assert not stuck, stuck
+    assert made.calls["change of the feed"] >= made.flips > 0, made.report()
 
 
 def progress(made: Traffic) -> None:
