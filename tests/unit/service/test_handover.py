@@ -42,9 +42,10 @@ async def peer(channel: grpc.aio.Channel) -> bytes:
     return answer
 
 
-def test_newcomers_are_ignored_and_those_who_wait_are_not() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        address = listener.getsockname()
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_newcomers_are_ignored_and_those_who_wait_are_not(host: str) -> None:
+    with socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET) as listener:
+        address = listener.getsockname()[:2]
         with socket.create_connection(address) as waiting:
             handover._ignore_newcomers(listener)
             with pytest.raises(TimeoutError):
