@@ -1,12 +1,14 @@
 """`promptwire serve --workers N`: several processes on one port, and what happens when some of them end."""
 
 import os
+import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -216,11 +218,11 @@ def test_clients_spread_when_connections_are_old_and_nobody_notices(tmp_path: Pa
     arguments = ("--workers", "2", "--connection-age-seconds", "1")
     with running_service(tmp_path / "data", *arguments) as service, ExitStack() as stack:
         seed(service.target)
-        first, second = worker_pids(service)
-        os.kill(first, signal.SIGKILL)
-        agents = [stack.enter_context(promptwire.Client(service.target, timeout_seconds=30)) for _ in range(8)]
-        handles = [agent.handle("p@production") for agent in agents]
-        assert set(connections(service)) <= {second}
+        only = min(worker_pids(service))
+        with no_worker_but(service, only):
+            agents = [stack.enter_context(promptwire.Client(service.target, timeout_seconds=30)) for _ in range(8)]
+            handles = [agent.handle("p@production") for agent in agents]
+            assert set(connections(service)) <= {only}
         with traffic(service.target, *KINDS) as load:
             until(lambda: min(_watchers(service), default=0) >= 3, "agents are connected to both workers")
             until(lambda: all(agent.status().reconnects > 1 for agent in agents), "all have come anew, twice")
@@ -230,6 +232,28 @@ def test_clients_spread_when_connections_are_old_and_nobody_notices(tmp_path: Pa
             current = manager.load_prompt("p@production").version
         until(lambda: {handle.current.version for handle in handles} == {current}, "all know where it ended")
         assert all(agent.status().last_error == "the service said goodbye" for agent in agents)
+
+
+@contextmanager
+def no_worker_but(service: ServiceProcess, only: int) -> Iterator[None]:
+    """Kills all others, and whatever is started in their place, before it serves."""
+    stopped = threading.Event()
+
+    def kill_others() -> None:
+        while not stopped.is_set():
+            for pid in worker_pids(service) - {only}:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            stopped.wait(0.01)
+
+    thread = threading.Thread(target=kill_others)
+    thread.start()
+    try:
+        until(lambda: worker_pids(service) == {only}, "the others are gone")
+        yield
+    finally:
+        stopped.set()
+        thread.join()
 
 
 def _watchers(service: ServiceProcess) -> list[int]:
@@ -293,11 +317,24 @@ def _serve(*arguments: str) -> "subprocess.CompletedProcess[str]":
 
 @pytest.mark.soak
 @pytest.mark.timeout(1800)
-def test_many_rolls_and_kills_under_load(own: ServiceProcess, capsys: pytest.CaptureFixture[str]) -> None:
+def test_many_rolls_under_load(own: ServiceProcess, capsys: pytest.CaptureFixture[str]) -> None:
     """PROMPTWIRE_TEST_ROLLS chooses how many."""
     rolls = int(os.environ.get("PROMPTWIRE_TEST_ROLLS", "30"))
     with traffic(own.target, *KINDS, *KINDS, agents=12) as load:
         for _ in range(rolls):
             roll(own)
     with capsys.disabled():
-        print(f"\n{rolls} rolls of 2 workers: {load.flips:,} flips, {dict(load.calls)}, no error")
+        print(f"\n{rolls} rolls of 2 workers: {load.report()}")
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1800)
+def test_many_killed_workers_under_load(own: ServiceProcess, capsys: pytest.CaptureFixture[str]) -> None:
+    """PROMPTWIRE_TEST_KILLS chooses how many."""
+    kills = int(os.environ.get("PROMPTWIRE_TEST_KILLS", "50"))
+    with traffic(own.target, "client_fresh", "client_lasting", agents=12) as load:
+        for _ in range(kills):
+            os.kill(random.choice(sorted(worker_pids(own))), signal.SIGKILL)
+            progress(load)
+    with capsys.disabled():
+        print(f"\n{kills} kills -9 of a worker of 2: {load.report()}")

@@ -53,7 +53,7 @@ def encode(message: Message) -> bytes:
 def decode(line: bytes) -> Message:
     """Raises ValueError or TypeError for what another version says."""
     fields = json.loads(line)
-    kind = fields.pop("kind")
+    kind = fields.pop("kind", "")
     if kind not in _KINDS:
         raise ValueError(f"unknown message {kind!r}")
     return _KINDS[kind](**fields)

@@ -12,6 +12,7 @@ from typing import Any
 
 import grpc
 import pytest
+import structlog
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from promptwire.v1 import admin_service_pb2 as admin_pb
@@ -20,6 +21,7 @@ from promptwire_service.config import Settings
 from promptwire_service.server import serve
 from promptwire_service.storage.memory import MemoryStore
 from promptwire_service.storage.redis.problems import StoreRefusedError, StoreUnreachableError
+from tests.support.servers import until
 from tests.unit.service.serving import SECONDS, call
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -86,6 +88,19 @@ async def test_a_signal_ends_it_in_order(memory: MemoryStore, number: signal.Sig
     running, _ = await started()
     os.kill(os.getpid(), number)
     assert await exit_code(running) == 0
+
+
+async def test_a_sighup_is_answered_in_the_log_and_ends_nothing(memory: MemoryStore) -> None:
+    with structlog.testing.capture_logs() as logged:
+        running, address = await started()
+        os.kill(os.getpid(), signal.SIGHUP)
+        async with asyncio.timeout(SECONDS):
+            await until(lambda: any("--workers 2 or more" in entry["event"] for entry in logged))
+        async with grpc.aio.insecure_channel(address) as channel:
+            check = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=SECONDS)
+            assert (await check).status == SERVING
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert await exit_code(running) == 0
 
 
 async def test_a_call_under_way_is_finished_before_it_ends(
