@@ -88,7 +88,8 @@ def _bound(host: str, port: int) -> Iterator[socket.socket]:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except OSError as error:
         raise ListenError(host, port, f"the host name is not known ({error.strerror})") from error
-    for family, kind, protocol, _, address in found:
+    # An address that /etc/hosts has twice for a name comes twice.
+    for family, kind, protocol, _, address in dict.fromkeys(found):
         try:
             bound = socket.socket(family, kind, protocol)
             try:

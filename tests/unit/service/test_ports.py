@@ -33,6 +33,15 @@ def test_a_held_port_is_taken_for_everyone_but_workers(host: str) -> None:
     check_free(host, held.port)
 
 
+def test_an_address_that_a_name_has_twice_is_held_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    with HeldPort("127.0.0.1", 0) as held:
+        port = held.port
+    twice = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))] * 2
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: twice)
+    with HeldPort("localhost", port), shared_listener("127.0.0.1", port):
+        socket.create_connection(("127.0.0.1", port)).close()
+
+
 def test_a_held_port_takes_no_connection() -> None:
     with HeldPort("127.0.0.1", 0) as held, pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", held.port))
