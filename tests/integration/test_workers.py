@@ -168,7 +168,7 @@ def test_ctrl_c_in_a_terminal_drains_every_worker(tmp_path: Path) -> None:
     assert all(gone(pid) for pid in left)
     assert said(service, 'event="shutting down"') == 3
     # Each worker's line says whose it is.
-    assert said(service, " worker=1 pid=") == said(service, " worker=2 pid=") == 1
+    assert min(said(service, f" worker={number} pid=") for number in (1, 2)) >= 1
     assert said(service, "Traceback") == 0
 
 
