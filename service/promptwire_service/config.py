@@ -34,6 +34,12 @@ def _check_address(address: str) -> str:
     return address
 
 
+def _check_age(seconds: float) -> float:
+    if seconds and not 1 <= seconds <= 86_400:
+        raise ValueError(f"must be 0, which is never, or from 1 to 86400 seconds; got {seconds:g}")
+    return seconds
+
+
 def _default_data_dir() -> Path:
     """As the XDG Base Directory Specification has it: a relative XDG_DATA_HOME is to be ignored."""
     base = Path(os.environ.get("XDG_DATA_HOME", ""))
@@ -74,6 +80,18 @@ class Settings(BaseSettings):
         allow_inf_nan=False,
         description="How long a write waits for them, in seconds, at most 4. Default 1.",
     )
+    workers: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="Processes that serve on the port, each with caches of its own, 1-64. Default 1.",
+    )
+    connection_age_seconds: Annotated[float, AfterValidator(_check_age)] = Field(
+        600.0,
+        allow_inf_nan=False,
+        description="When a client is asked to connect anew, so that clients spread over workers, in seconds, 1-86400; "
+        "0 is never. Default 600.",
+    )
     drain_seconds: float = Field(
         5.0,
         ge=0,
@@ -84,7 +102,8 @@ class Settings(BaseSettings):
     cache_max_bytes: ByteSize = Field(
         ByteSize(256 << 20),
         ge=1 << 20,
-        description="Most that the caches hold, in bytes, or with a unit as in 1GiB; at least 1 MiB. Default 256 MiB.",
+        description="Most that the caches of a worker hold, in bytes, or with a unit as in 1GiB; at least 1 MiB. "
+        "Default 256 MiB.",
     )
     log_format: Literal["console", "json"] = Field(
         "console",

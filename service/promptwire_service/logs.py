@@ -18,11 +18,15 @@ _URL_CREDENTIALS: Final = re.compile(r"(?P<scheme>[a-z][a-z0-9+.\-]*://)\S*@", r
 _BEARER: Final = re.compile(r"\b(?P<word>bearer)\s+\S+", re.IGNORECASE)
 
 
-def set_up(log_format: Format = "console", level: str = "info", stream: TextIO | None = None) -> None:
-    """For a process to call once, before it logs. `console` is for people on a terminal, and key=value elsewhere."""
+def set_up(log_format: Format = "console", level: str = "info", stream: TextIO | None = None, **always: Any) -> None:
+    """For a process to call once, before it logs. `console` is for people on a terminal, and key=value elsewhere.
+
+    `always` goes into each line: which of several processes it is.
+    """
     stream = stream or sys.stderr
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
+        lambda _, __, event: {**event, **always},
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),

@@ -1,14 +1,11 @@
 """The service as a process: assembled, announced, drained and stopped."""
 
 import asyncio
-import os
-import signal
 import sys
-import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
-from typing import Any, Final
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Final
 
 import grpc
 import structlog
@@ -17,15 +14,18 @@ from grpc_reflection.v1alpha import reflection
 from promptwire.domain import limits
 from promptwire.v1 import admin_service_pb2 as admin_pb
 from promptwire.v1 import prompt_service_pb2 as prompt_pb
-from promptwire_service import logs
+from promptwire_service.announcement import announce
 from promptwire_service.commands.context import Registry
-from promptwire_service.commands.get_status import service_version
-from promptwire_service.config import Settings, SettingsError, load, split_address
+from promptwire_service.config import Settings, split_address
+from promptwire_service.ports import ListenError, check_free, join_address
+from promptwire_service.process import Process
 from promptwire_service.rpc.admin_service import AdminService
 from promptwire_service.rpc.binding import bind
+from promptwire_service.rpc.connection_age import ConnectionAge
+from promptwire_service.rpc.handover import all_left, close_listeners, send_away
 from promptwire_service.rpc.health import NAME as HEALTH
 from promptwire_service.rpc.health import HealthService
-from promptwire_service.rpc.listening import ListenError, check_free, join_address, listen
+from promptwire_service.rpc.listening import listen
 from promptwire_service.rpc.prompt_service import PromptService
 from promptwire_service.rpc.watch_service import WatchService
 from promptwire_service.storage.base import Store, StoreInfo
@@ -38,13 +38,12 @@ from promptwire_service.watch.coherence import CACHE_MAX_BYTES, Coherence
 PROMPTS: Final = prompt_pb.DESCRIPTOR.services_by_name["PromptService"]
 ADMIN: Final = admin_pb.DESCRIPTOR.services_by_name["AdminService"]
 
-CLOSE_SECONDS: Final = 3.0
-"""How long closing may take after the drain. Past it, two more steps of a second each leave things open behind them."""
-_HURRY_SECONDS: Final = 1.0
+RELOAD_HINT: Final = (
+    "SIGHUP is ignored: settings and code are read at the start; restart, or serve with --workers 2 or more, where "
+    "SIGHUP replaces one worker at a time"
+)
 
 _OPTIONS: Final = (
-    # A second process on the port is to be an error, not to get every other connection.
-    ("grpc.so_reuseport", 0),
     ("grpc.max_receive_message_length", limits.MESSAGE_MAX_BYTES),
     ("grpc.max_send_message_length", limits.MESSAGE_MAX_BYTES),
     # An agent that vanished without a word must not keep its Watch stream for ever.
@@ -60,12 +59,25 @@ _log = structlog.get_logger(__name__)
 
 
 class Service:
-    """All that stands between a store and a listening port. The store stays its owner's to close."""
+    """All that stands between a store and a listening port. The store stays its owner's to close.
 
-    def __init__(self, store: Store, cache_max_bytes: int = CACHE_MAX_BYTES) -> None:
+    `shared`: other processes serve on the port too, and it is held for all of them.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        cache_max_bytes: int = CACHE_MAX_BYTES,
+        *,
+        connection_age_seconds: float = 0.0,
+        shared: bool = False,
+    ) -> None:
         self._store = store
         self._coherence = Coherence(store, cache_max_bytes)
         self._health = HealthService((PROMPTS.full_name, ADMIN.full_name))
+        self._age = ConnectionAge(connection_age_seconds)
+        self._shared = shared
+        self._port = 0
         self._server: grpc.aio.Server
         self.store_info: StoreInfo
 
@@ -80,20 +92,33 @@ class Service:
             observer=self._coherence,
             started_ms=time.time_ns() // 1_000_000,
         )
-        self._server = grpc.aio.server(options=_OPTIONS)
+        # A second process on the port is to be an error, not to get every other connection, unless it is meant to.
+        sharing = ("grpc.so_reuseport", int(self._shared))
+        self._server = grpc.aio.server(options=(*_OPTIONS, sharing, *self._age.options()))
         self._server.add_generic_rpc_handlers(
             (
-                bind(PROMPTS, PromptService(registry), WatchService(self._coherence)),
+                bind(PROMPTS, PromptService(registry), WatchService(self._coherence, self._age)),
                 bind(ADMIN, AdminService(registry)),
             )
         )
         self._health.add_to(self._server)
         services = (PROMPTS.full_name, ADMIN.full_name, HEALTH, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(services, self._server)
-        port = listen(self._server, host, port)
+        self._port = listen(self._server, host, port, shared=self._shared)
         await self._coherence.start()
         await self._server.start()
-        return join_address(host, port)
+        return join_address(host, self._port)
+
+    async def hand_over(self, grace_seconds: float) -> None:
+        """Lets every client go to the other processes on a shared port, as far as they do within the grace."""
+        self._health.drain()
+        await close_listeners(self._port)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(grace_seconds):
+                await send_away(self._port)
+                # Only now: a stream that is opened again takes another connection.
+                self._coherence.drain()
+                await all_left(self._port)
 
     async def stop(self, grace_seconds: float) -> None:
         """Says that it no longer serves, asks agents to go elsewhere, and gives calls under way time to end."""
@@ -110,14 +135,16 @@ class Service:
 
 
 @asynccontextmanager
-async def opened_store(settings: Settings) -> AsyncIterator[RedisStore]:
-    """The store that the settings name, checked. Raises StoreStartError."""
+async def opened_store(settings: Settings, location: str = "") -> AsyncIterator[RedisStore]:
+    """The store that the settings name, checked. Raises StoreStartError. `location` is what to call it instead."""
     replicas = Replicas(settings.replicas, settings.replica_timeout_seconds)
     opened = await open_connections(settings.store, settings.data_dir, settings.durability, replicas)
     try:
         for warning in opened.facts.warnings:
             _log.warning(warning)
-        store = RedisStore(opened.connections, StoreInfo(opened.location, opened.facts.text, opened.durability.value))
+        store = RedisStore(
+            opened.connections, StoreInfo(location or opened.location, opened.facts.text, opened.durability.value)
+        )
         try:
             yield store
         finally:
@@ -133,117 +160,41 @@ async def serve(settings: Settings, *, ready: Callable[[str], None] | None = Non
     code 0, within `drain_seconds` and 5 s. A second one ends the wait: 128 and its number. What prevents a start is
     said in one line on stderr: exit code 1, or 3 where the store was out of reach.
     """
-    process = _Process(settings, ready)
-    running = asyncio.create_task(process.run(), name="promptwire-serve")
     try:
-        with process.signals():
-            await _either(running, process.stop)
-            await process.end(running)
-    except asyncio.CancelledError:
-        running.cancel()
-        await process.end(running)
-        raise
-    try:
-        if running.done() and not running.cancelled():
-            running.result()
+        return await Process(_Serving(settings, ready), settings.drain_seconds).run()
     except (ListenError, StoreStartError) as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
-    return process.exit_code
 
 
-def run(**given: Any) -> int:
-    """`promptwire serve`: what was given as flags (None is "not given"), then the environment, then `serve`."""
-    try:
-        settings = load(**given)
-    except SettingsError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    logs.set_up(settings.log_format, settings.log_level)
-    return asyncio.run(_serve_to_the_end(settings))
-
-
-async def _serve_to_the_end(settings: Settings) -> int:
-    code = await serve(settings)
-    # Python still waits for tasks that heed no cancellation and for threads that look up a host name: not for long.
-    leave = threading.Timer(_HURRY_SECONDS, os._exit, (code,))
-    leave.daemon = True
-    leave.start()
-    return code
-
-
-class _Process:
-    """One `serve`: what signals ask of it, and how far it has come."""
+class _Serving:
+    """The service as the work of one process."""
 
     def __init__(self, settings: Settings, ready: Callable[[str], None] | None) -> None:
-        self.stop = asyncio.Event()
-        self.exit_code = 0
+        self.started = False
         self._settings = settings
         self._ready = ready
-        self._hurry = asyncio.Event()
-        self._service: Service | None = None
+        self._service: Service
 
-    async def run(self) -> None:
+    async def run(self, stop: asyncio.Event) -> None:
         check_free(*split_address(self._settings.listen))
         async with opened_store(self._settings) as store:
-            service = Service(store, self._settings.cache_max_bytes)
+            self._service = service = Service(
+                store, self._settings.cache_max_bytes, connection_age_seconds=self._settings.connection_age_seconds
+            )
             address = await service.start(self._settings.listen)
-            self._service = service
+            self.started = True
             try:
-                self._announce(address, service.store_info)
-                await self.stop.wait()
+                if self._ready:
+                    self._ready(address)
+                else:
+                    announce(address, service.store_info.location, service.store_info.durability)
+                await stop.wait()
             finally:
                 await service.stop(self._settings.drain_seconds)
 
-    async def end(self, running: asyncio.Task[None]) -> None:
-        """Sees to it that `running` ends, in time."""
-        if self._service is None:
-            # Still starting: there is nobody to wait for.
-            running.cancel()
-        await _either(running, self._hurry, timeout=self._settings.drain_seconds + CLOSE_SECONDS)
-        if running.done():
-            return
-        _log.warning("not everything could end in order")
-        if self._service:
-            await asyncio.wait((running, asyncio.create_task(self._service.cut_short())), timeout=_HURRY_SECONDS)
-        running.cancel()
-        await asyncio.wait((running,), timeout=_HURRY_SECONDS)
+    async def cut_short(self) -> None:
+        await self._service.cut_short()
 
-    @contextmanager
-    def signals(self) -> Iterator[None]:
-        loop = asyncio.get_running_loop()
-        heard = []
-        for number in (signal.SIGINT, signal.SIGTERM):
-            # Only the main thread can hear signals; elsewhere `serve` ends by being cancelled.
-            with suppress(ValueError, RuntimeError):
-                loop.add_signal_handler(number, self._signalled, number)
-                heard.append(number)
-        try:
-            yield
-        finally:
-            for number in heard:
-                loop.remove_signal_handler(number)
-
-    def _signalled(self, number: int) -> None:
-        if self.stop.is_set():
-            self.exit_code = 128 + number
-            self._hurry.set()
-        else:
-            _log.info("shutting down", drain_seconds=self._settings.drain_seconds)
-            self.stop.set()
-
-    def _announce(self, address: str, store: StoreInfo) -> None:
-        if self._ready:
-            self._ready(address)
-            return
-        line = f"promptwire {service_version()} serving on {address}"
-        print(f"{line} (store {store.location}, durability {store.durability})", flush=True)
-
-
-async def _either(task: asyncio.Task[None], event: asyncio.Event, timeout: float | None = None) -> None:
-    """Returns when the task is over, the event set, or the seconds gone."""
-    waiting = asyncio.create_task(event.wait())
-    try:
-        await asyncio.wait((task, waiting), timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        waiting.cancel()
+    def reload(self) -> None:
+        _log.warning(RELOAD_HINT)

@@ -37,13 +37,15 @@ class ServiceProcess:
         assert self._process is not None, "start() it first"
         return self._process
 
-    def start(self) -> None:
-        """Returns once it has said that it serves."""
+    def start(self, *, new_session: bool = False) -> None:
+        """Returns once it has said that it serves. In a session of its own, it is the leader of a process group."""
         command = [sys.executable, "-m", "promptwire.cli", "serve", "--listen", self.target, *self._arguments]
         self.data_dir.parent.mkdir(parents=True, exist_ok=True)
         self.log_path = self.data_dir.parent / "service.log"
         with self.log_path.open("a") as log:
-            self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
+            self._process = subprocess.Popen(
+                command, stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=new_session
+            )
         line = self._first_line()
         if not re.search(rf"serving on {re.escape(self.target)}\b", line):
             self.kill()

@@ -34,6 +34,12 @@ _CHANNEL_OPTIONS: list[tuple[str, int | str]] = [
     ("grpc.primary_user_agent", f"promptwire-python/{__version__}"),
 ]
 
+_PASSING = (
+    grpc.StatusCode.UNAVAILABLE,
+    # Of a call that reached a service whose stop had begun: gRPC says so, and nothing here cancels a call but `close`.
+    grpc.StatusCode.CANCELLED,
+)
+
 Request = TypeVar("Request")
 Response = TypeVar("Response")
 Message_co = TypeVar("Message_co", covariant=True)
@@ -79,9 +85,9 @@ class Connection:
     ) -> Steps[tuple[Response, float]]:
         """The response, and when the attempt that brought it was sent, by the clock.
 
-        While the service says UNAVAILABLE the same request is sent again, with the same request_id if it writes, until
-        the timeout is over, or the shorter one for a service that nobody answers for. Raises PromptwireError, never
-        grpc's.
+        While the service says UNAVAILABLE, or stops, the same request is sent again, with the same request_id if it
+        writes, until the timeout is over, or the shorter one for a service that nobody answers for. Raises
+        PromptwireError, never grpc's.
         """
         backoff = Backoff(0.05, 2.0)
         patience = self._options.connect_timeout_seconds
@@ -100,7 +106,7 @@ class Connection:
                 wait = backoff.next()
                 # A reason is the service's own word: it was reached.
                 until = deadline if refused.reason else connect_deadline
-                if error.code() is not grpc.StatusCode.UNAVAILABLE or self._clock() + wait >= until:
+                if error.code() not in _PASSING or self._clock() + wait >= until:
                     raise refused from error
             except (ValueError, grpc.FutureCancelledError) as error:  # how grpc says that the channel has been closed
                 if self.closed:

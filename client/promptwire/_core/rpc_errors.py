@@ -25,6 +25,7 @@ _BY_CODE: dict[str, type[errors.PromptwireError]] = {
     "UNAUTHENTICATED": errors.PermissionDeniedError,
     "ABORTED": errors.ConflictError,
     "RESOURCE_EXHAUSTED": errors.UnavailableError,
+    "CANCELLED": errors.UnavailableError,
     "DEADLINE_EXCEEDED": errors.UnavailableError,
     "UNAVAILABLE": errors.UnavailableError,
 }

@@ -45,9 +45,22 @@ def serve(
     replica_timeout_seconds: Annotated[
         str | None, typer.Option(help="How long a write waits for them, at most 4. Default: 1.", metavar="SECONDS")
     ] = None,
+    workers: Annotated[
+        str | None,
+        typer.Option(help="Processes that serve on the port, 1-64; SIGHUP replaces them. Default: 1.", metavar="N"),
+    ] = None,
     cache_max_bytes: Annotated[
         str | None,
-        typer.Option(help="Most that the caches hold, e.g. 1GiB; at least 1MiB. Default: 256MiB.", metavar="BYTES"),
+        typer.Option(
+            help="Most that the caches of a worker hold, e.g. 1GiB; at least 1MiB. Default: 256MiB.", metavar="BYTES"
+        ),
+    ] = None,
+    connection_age_seconds: Annotated[
+        str | None,
+        typer.Option(
+            help="When clients are asked to connect anew, to spread over workers; 0 is never. Default: 600.",
+            metavar="SECONDS",
+        ),
     ] = None,
     drain_seconds: Annotated[
         str | None,
@@ -73,19 +86,23 @@ def serve(
         "durability": durability,
         "replicas": replicas,
         "replica_timeout_seconds": replica_timeout_seconds,
+        "workers": workers,
         "cache_max_bytes": cache_max_bytes,
+        "connection_age_seconds": connection_age_seconds,
         "drain_seconds": drain_seconds,
         "log_level": log_level,
         "log_format": log_format,
     }
     try:
-        from promptwire_service.server import run
+        from promptwire_service.main import run
+
+        code = run(**given)
     except ModuleNotFoundError as error:
         if (error.name or "").startswith(("promptwire.", "promptwire_service.")):
             raise  # not an extra that is missing but a file of ours
         Output(json=False).error("promptwire serve needs the server parts: pip install 'promptwire[server]'")
         raise typer.Exit(REFUSED) from error
-    raise typer.Exit(run(**given))
+    raise typer.Exit(code)
 
 
 def add_to(app: typer.Typer) -> None:

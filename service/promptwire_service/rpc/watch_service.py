@@ -20,11 +20,14 @@ from promptwire_service.domain.errors import RegistryError, compacted, epoch_cha
 from promptwire_service.domain.records import Revision
 from promptwire_service.rpc import translate
 from promptwire_service.rpc.binding import Context, Reply
+from promptwire_service.rpc.connection_age import ConnectionAge
 from promptwire_service.storage.tasks import end
 from promptwire_service.watch.coherence import Coherence
 from promptwire_service.watch.hub import Hub
 from promptwire_service.watch.watcher import Bookmark, Frame, Goodbye, Resync, State, Update, Watcher
 
+_AGED_RETRY_MS = 0
+"""An old connection is the agent's alone: there is nothing to wait for before it comes on another."""
 _CHANGES_PAGE = 256
 _CHANGES_LOOK_SECONDS = 30.0
 
@@ -32,8 +35,9 @@ _CHANGES_LOOK_SECONDS = 30.0
 class WatchService:
     """Bound by `binding.bind` beside PromptService."""
 
-    def __init__(self, coherence: Coherence) -> None:
+    def __init__(self, coherence: Coherence, age: ConnectionAge | None = None) -> None:
         self._coherence = coherence
+        self._age = age or ConnectionAge(0.0)
 
     async def watch(self, requests: AsyncIterator[pb.WatchRequest], context: Context) -> AsyncGenerator[Reply, None]:
         first = await anext(requests, None)
@@ -58,8 +62,9 @@ class WatchService:
             await hub.open(watcher, follows, resume)
             reader = asyncio.create_task(_listen(requests, hub, watcher))
             try:
-                async for frame in watcher.frames():
-                    yield encode(frame)
+                with self._age.at_end_of_stream(watcher.goodbye, _AGED_RETRY_MS):
+                    async for frame in watcher.frames():
+                        yield encode(frame)
             finally:
                 await end(reader)
         finally:
@@ -73,6 +78,7 @@ class WatchService:
         await feed.look()
         at = Revision(request.after.epoch, request.after.number) if request.HasField("after") else feed.head
         begun = False
+        aged = self._age.stream_ends_at()
         while True:
             page = await self._coherence.store.read_log(namespace, after=at.number, limit=_CHANGES_PAGE)
             if page.head.epoch != at.epoch or at.number > page.head.number:
@@ -88,6 +94,9 @@ class WatchService:
                 reply = translate.log_entry(entry, at.epoch)
                 if not names or any(change.name in names for change in entry.changes):
                     yield reply
+            left = aged - asyncio.get_running_loop().time()
+            if left <= 0 and not request.stop_at_end:
+                return
             if at.number < page.head.number:
                 continue
             if request.stop_at_end:
@@ -96,7 +105,7 @@ class WatchService:
             # Asked for again each time: a namespace that nobody asks for is let go of.
             feed = (await self._coherence.space(namespace)).feed
             with suppress(TimeoutError):
-                async with asyncio.timeout(_CHANGES_LOOK_SECONDS):
+                async with asyncio.timeout(min(left, _CHANGES_LOOK_SECONDS)):
                     await feed.wait_moved(at)
 
     def _refuse_if_draining(self) -> None:

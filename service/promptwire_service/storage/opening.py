@@ -39,14 +39,8 @@ async def open_connections(
     target = StoreTarget.parse(store)
     mode = Durability.FSYNC if durability is None else durability
     location = target.location
-    embedded: EmbeddedServer | None = None
-    if target.scheme == "embedded":
-        if mode is not Durability.FSYNC:
-            raise StoreRefusedError(
-                f"--durability {mode} is for a store of your own (--store redis://...); the embedded one always keeps "
-                f"what it acknowledged ({Durability.FSYNC})"
-            )
-        embedded = EmbeddedServer(data_dir)
+    embedded = embedded_server(store, data_dir, durability)
+    if embedded:
         await embedded.start()
         location = f"embedded in {embedded.data_dir}"
         target = StoreTarget("unix", path=str(embedded.socket_path))
@@ -57,6 +51,18 @@ async def open_connections(
         await _close(connections, embedded)
         raise
     return OpenedStore(connections, facts, location, mode, embedded)
+
+
+def embedded_server(store: str, data_dir: Path, durability: Durability | None) -> EmbeddedServer | None:
+    """The server to start, if `store` is the embedded one. Raises StoreRefusedError."""
+    if StoreTarget.parse(store).scheme != "embedded":
+        return None
+    if durability not in (None, Durability.FSYNC):
+        raise StoreRefusedError(
+            f"--durability {durability} is for a store of your own (--store redis://...); the embedded one always "
+            f"keeps what it acknowledged ({Durability.FSYNC})"
+        )
+    return EmbeddedServer(data_dir)
 
 
 async def _close(connections: Connections, embedded: EmbeddedServer | None) -> None:

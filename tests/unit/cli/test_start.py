@@ -69,7 +69,7 @@ def test_serve_hands_on_what_was_given(cli: Cli, monkeypatch: pytest.MonkeyPatch
         given.update(values)
         return 3
 
-    monkeypatch.setattr("promptwire_service.server.run", run)
+    monkeypatch.setattr("promptwire_service.main.run", run)
     result = cli("serve", "--listen", "[::1]:0", "--store", "embedded", "--drain-seconds", "1")
     assert result.exit_code == 3
     assert {name: value for name, value in given.items() if value is not None} == {

@@ -375,6 +375,15 @@ def test_a_service_that_is_not_there_is_named_with_the_time_it_was_waited_for() 
     assert caught.value.code == "DEADLINE_EXCEEDED"
 
 
+def test_a_call_that_a_stopping_service_cancels_is_made_again(client: Client, service: FakeService) -> None:
+    """With the same request id, as it may have been carried out."""
+    cancelled = deque(rpc_status(grpc.StatusCode.CANCELLED, "") for _ in range(2))
+    service.failures["RegisterPrompt"] = cancelled
+    assert client.register_prompt("new", "x").version == 1
+    assert len({request.write.request_id for request in service.asked("RegisterPrompt")}) == 1
+    assert len(service.asked("RegisterPrompt")) == 3
+
+
 def test_a_store_that_stays_away_is_the_reason_given(target: str, service: FakeService) -> None:
     service.failures["GetPrompt"] = deque(unreachable() for _ in range(1000))
     with (

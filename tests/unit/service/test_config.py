@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 
-from promptwire_service.config import SettingsError, load, split_address
+from promptwire_service.config import Settings, SettingsError, load, split_address
 from promptwire_service.storage.durability import Durability
 
 
 @pytest.fixture(autouse=True)
 def clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for variable in ("LISTEN", "STORE", "DATA_DIR", "DURABILITY", "DRAIN_SECONDS", "CACHE_MAX_BYTES", "LOG_FORMAT"):
-        monkeypatch.delenv(f"PROMPTWIRE_{variable}", raising=False)
+    for variable in Settings.model_fields:
+        monkeypatch.delenv(f"PROMPTWIRE_{variable.upper()}", raising=False)
     monkeypatch.delenv("XDG_DATA_HOME", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
 
@@ -22,6 +22,7 @@ def test_the_defaults_serve_this_machine_from_its_own_store(tmp_path: Path) -> N
     assert (settings.listen, settings.store, settings.durability) == ("127.0.0.1:50051", "embedded", None)
     assert settings.data_dir == tmp_path / ".local" / "share" / "promptwire"
     assert (settings.drain_seconds, settings.cache_max_bytes) == (5.0, 256 << 20)
+    assert (settings.workers, settings.connection_age_seconds) == (1, 600.0)
 
 
 def test_xdg_data_home_moves_the_data_if_it_is_absolute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -56,6 +57,13 @@ def test_sizes_may_have_units_and_paths_a_tilde(monkeypatch: pytest.MonkeyPatch,
         ("DRAIN_SECONDS", "-1"),
         ("DRAIN_SECONDS", "nan"),
         ("DRAIN_SECONDS", "inf"),
+        ("WORKERS", "0"),
+        ("WORKERS", "65"),
+        ("WORKERS", "two"),
+        ("CONNECTION_AGE_SECONDS", "0.5"),
+        ("CONNECTION_AGE_SECONDS", "-1"),
+        ("CONNECTION_AGE_SECONDS", "86401"),
+        ("CONNECTION_AGE_SECONDS", "inf"),
         ("CACHE_MAX_BYTES", "much"),
         ("CACHE_MAX_BYTES", "1k"),
         ("LOG_FORMAT", "xml"),
@@ -65,6 +73,10 @@ def test_a_wrong_setting_is_named_in_one_line(monkeypatch: pytest.MonkeyPatch, n
     monkeypatch.setenv(f"PROMPTWIRE_{name}", value)
     with pytest.raises(SettingsError, match=f"^PROMPTWIRE_{name}: [^\n]+$"):
         load()
+
+
+def test_connections_may_grow_as_old_as_they_like() -> None:
+    assert load(connection_age_seconds="0").connection_age_seconds == 0
 
 
 def test_a_wrong_flag_is_named_as_a_flag() -> None:

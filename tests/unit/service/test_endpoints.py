@@ -10,8 +10,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from promptwire.v1 import admin_service_pb2 as admin_pb
+from promptwire_service.ports import ListenError, check_free
 from promptwire_service.rpc.health import HealthService
-from promptwire_service.rpc.listening import ListenError, check_free
 from promptwire_service.server import ADMIN, PROMPTS, Service
 from promptwire_service.storage.memory import MemoryStore
 from tests.unit.service.serving import SECONDS, call, running_service

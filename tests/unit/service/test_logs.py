@@ -88,3 +88,10 @@ def test_a_reference_is_no_secret(stream: io.StringIO) -> None:
     structlog.get_logger("ours").info("resolved", reference="prompts:/team/greeting@production", count=3, none=None)
     entry = json.loads(stream.getvalue())
     assert (entry["reference"], entry["count"], entry["none"]) == ("prompts:/team/greeting@production", 3, None)
+
+
+def test_lines_of_one_process_among_several_say_which(stream: io.StringIO) -> None:
+    logs.set_up("json", stream=stream, worker=2)
+    structlog.get_logger("ours").info("served")
+    logging.getLogger("theirs").warning("lost")
+    assert [json.loads(line)["worker"] for line in stream.getvalue().splitlines()] == [2, 2]

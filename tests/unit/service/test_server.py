@@ -12,14 +12,16 @@ from typing import Any
 
 import grpc
 import pytest
+import structlog
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from promptwire.v1 import admin_service_pb2 as admin_pb
-from promptwire_service import server
+from promptwire_service import main, process, server
 from promptwire_service.config import Settings
 from promptwire_service.server import serve
 from promptwire_service.storage.memory import MemoryStore
 from promptwire_service.storage.redis.problems import StoreRefusedError, StoreUnreachableError
+from tests.support.servers import until
 from tests.unit.service.serving import SECONDS, call
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -88,6 +90,19 @@ async def test_a_signal_ends_it_in_order(memory: MemoryStore, number: signal.Sig
     assert await exit_code(running) == 0
 
 
+async def test_a_sighup_is_answered_in_the_log_and_ends_nothing(memory: MemoryStore) -> None:
+    with structlog.testing.capture_logs() as logged:
+        running, address = await started()
+        os.kill(os.getpid(), signal.SIGHUP)
+        async with asyncio.timeout(SECONDS):
+            await until(lambda: any("--workers 2 or more" in entry["event"] for entry in logged))
+        async with grpc.aio.insecure_channel(address) as channel:
+            check = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=SECONDS)
+            assert (await check).status == SERVING
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert await exit_code(running) == 0
+
+
 async def test_a_call_under_way_is_finished_before_it_ends(
     memory: MemoryStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -118,7 +133,7 @@ async def refused(address: str) -> None:
 async def test_a_call_that_does_not_end_is_waited_for_no_longer_than_the_drain(
     memory: MemoryStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server, "CLOSE_SECONDS", 60.0)
+    monkeypatch.setattr(process, "CLOSE_SECONDS", 60.0)
     running, address = await started(drain_seconds=0.05)
     stuck = Stuck(memory, monkeypatch)
     async with grpc.aio.insecure_channel(address) as channel:
@@ -151,7 +166,7 @@ async def test_a_store_that_does_not_close_is_left_behind(monkeypatch: pytest.Mo
         await asyncio.Event().wait()
 
     monkeypatch.setattr(server, "opened_store", opened)
-    monkeypatch.setattr(server, "CLOSE_SECONDS", 0.05)
+    monkeypatch.setattr(process, "CLOSE_SECONDS", 0.05)
     running, _ = await started(drain_seconds=0)
     os.kill(os.getpid(), signal.SIGTERM)
     assert await exit_code(running) == 0
@@ -210,7 +225,7 @@ def test_a_bad_setting_is_one_line_and_a_usage_error(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("PROMPTWIRE_DRAIN_SECONDS", "soon")
-    assert server.run(store=None) == 2
+    assert main.run(store=None) == 2
     out, err = capsys.readouterr()
     assert not out
     assert err.startswith("error: PROMPTWIRE_DRAIN_SECONDS: ")
@@ -219,7 +234,7 @@ def test_a_bad_setting_is_one_line_and_a_usage_error(
 
 async def test_the_process_tells_one_line_serves_and_ends(tmp_path: Path) -> None:
     """With the embedded store, by the address that it prints."""
-    program = "import sys; from promptwire_service.server import run; sys.exit(run(listen='127.0.0.1:0'))"
+    program = "import sys; from promptwire_service.main import run; sys.exit(run(listen='127.0.0.1:0'))"
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-c",
@@ -247,13 +262,13 @@ async def test_a_thread_that_hangs_does_not_keep_the_process(tmp_path: Path) -> 
     """As a look-up of a host name may."""
     program = """
 import asyncio, sys, time
-from promptwire_service import server
+from promptwire_service import main, process, server
 started = server.Service.start
 async def start(service, address):
     asyncio.get_running_loop().run_in_executor(None, time.sleep, 3600)
     return await started(service, address)
 server.Service.start = start
-sys.exit(server.run(listen="127.0.0.1:0"))
+sys.exit(main.run(listen="127.0.0.1:0"))
 """
     process = await asyncio.create_subprocess_exec(
         sys.executable,
