@@ -48,8 +48,9 @@ class Core:
         self._watch = Watch(self.live, lambda deliver: Stream(self.connection, deliver), options, clock)
         _cores.add(self)
 
-    def call(self, operation: Operation[Request, Response, Result]) -> Result:
-        return self._ask(operation, self.options.timeout_seconds)[0]
+    def call(self, operation: Operation[Request, Response, Result], longer_seconds: float = 0.0) -> Result:
+        """`longer_seconds` is how much longer than others it may take."""
+        return self._ask(operation, self.options.timeout_seconds + longer_seconds)[0]
 
     def pages(self, page: Callable[[str], Operation[Request, Response, Page[Item]]]) -> Iterator[Item]:
         """All items of all pages; a page is asked for when it is needed."""

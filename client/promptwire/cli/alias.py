@@ -1,19 +1,32 @@
 """`promptwire alias`: set, rm, list."""
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from promptwire.cli import forms, inputs
+from promptwire.cli.failures import REFUSED
 from promptwire.cli.session import Session, command, group
 from promptwire.domain.names import LATEST
 from promptwire.errors import AliasNotFoundError, PromptNotFoundError
 
 if TYPE_CHECKING:
     from promptwire.client import Client
+    from promptwire.values import AgentsReport
 
 Name = Annotated[str, typer.Argument(help="Prompt's name.", metavar="NAME", show_default=False)]
 Alias = Annotated[str, typer.Argument(help="Alias, e.g. production.", metavar="ALIAS", show_default=False)]
+Wait = Annotated[
+    float | None,
+    typer.Option(
+        help="Wait up to so long till all connected agents have it; exit code 1 if they have not.",
+        min=0,
+        max=600,
+        metavar="SECONDS",
+        show_default=False,
+    ),
+]
 Reason = Annotated[str, typer.Option(help="Why, for the history.", metavar="TEXT", show_default=False)]
 
 app = typer.Typer()
@@ -41,12 +54,15 @@ def set_(
         ),
     ] = None,
     reason: Reason = "",
+    wait: Wait = None,
 ) -> None:
     """Point an alias at a version; every connected agent follows within milliseconds."""
     with session.client() as client:
         source = None if version.isdecimal() and version.isascii() else version.removeprefix("@")
         number = int(version) if source is None else _meaning(client, name, source)
-        moved = client.set_prompt_alias(name, alias, number, expected_version=expect, reason=reason)
+        moved = client.set_prompt_alias(
+            name, alias, number, expected_version=expect, reason=reason, wait_for_agents=wait
+        )
     if session.out.json:
         session.out.document(
             {
@@ -56,12 +72,39 @@ def set_(
                 "previous_version": moved.previous_version,
                 "resolved_from": source,
                 "revision": forms.revision(moved.revision),
+                **_agents_form(moved.agents),
             }
         )
+        _end(moved.agents)
         return
     resolved = f"; {source} is version {number}" if source else ""
     before = moved.previous_version or "none"
     session.out.line(f"{name}@{alias}: {before} -> {number} (revision {moved.revision.number}{resolved})")
+    if moved.agents:
+        _show_agents(session, moved.agents)
+    _end(moved.agents)
+
+
+def _agents_form(agents: "AgentsReport | None") -> dict[str, object]:
+    return {} if agents is None else {"agents": {**asdict(agents), "complete": agents.complete}}
+
+
+def _show_agents(session: Session, agents: "AgentsReport") -> None:
+    slowest = "" if agents.slowest_seconds is None else f" (slowest {agents.slowest_seconds * 1_000:.0f} ms)"
+    session.out.line(f"{agents.converged} of {agents.total} agents have it{slowest}")
+    for agent in agents.lagging:
+        session.out.note(f"does not have it: {agent.client_name} {agent.client_id} at {agent.peer}")
+    if agents.silent:
+        session.out.note(f"{agents.silent} agents do not report what they have")
+    if agents.unheard_services:
+        session.out.note(f"{agents.unheard_services} services did not answer for their agents")
+    if not agents.complete:
+        session.out.note("the alias is changed all the same")
+
+
+def _end(agents: "AgentsReport | None") -> None:
+    if agents and not agents.complete:
+        raise typer.Exit(REFUSED)
 
 
 def _meaning(client: "Client", name: str, alias: str) -> int:

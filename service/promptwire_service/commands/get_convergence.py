@@ -91,8 +91,6 @@ async def _recent(
         (entry.number, entry.time_ms, entry.actor, change)
         for entry in reversed(page.entries)
         for change in entry.changes
-        if isinstance(change, AliasSet | AliasDeleted)
-        and name in ("", change.name)
-        and alias in ("", change.alias)
+        if isinstance(change, AliasSet | AliasDeleted) and name in ("", change.name) and alias in ("", change.alias)
     ]
     return page.head.epoch, found[:limit]

@@ -55,9 +55,7 @@ class Part:
         self.silent += other.silent
         for lag in other.lagging:
             self.add_lag(lag)
-        self.delay_counts = [
-            one + two for one, two in zip_longest(self.delay_counts, other.delay_counts, fillvalue=0)
-        ]
+        self.delay_counts = [one + two for one, two in zip_longest(self.delay_counts, other.delay_counts, fillvalue=0)]
         self.slowest_ms = max(self.slowest_ms, other.slowest_ms)
 
 

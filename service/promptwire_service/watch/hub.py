@@ -123,7 +123,9 @@ class Hub:
         """What this service's watchers have of some changes of aliases."""
         known = epoch == self.revision.epoch
         return [
-            self.convergence.part(point, watched.watchers if (watched := self._watched.get(point.name)) else (), known=known)
+            self.convergence.part(
+                point, watched.watchers if (watched := self._watched.get(point.name)) else (), known=known
+            )
             for point in points
         ]
 
