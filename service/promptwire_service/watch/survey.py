@@ -85,7 +85,7 @@ class Surveyor:
                             await pending.moved.wait()
                 totals = await own
             finally:
-                await end(own)
+                own.cancel()
         finally:
             del self._pending[question]
         for parts in pending.heard.values():
