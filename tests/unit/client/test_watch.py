@@ -37,7 +37,13 @@ class FakeStream:
 
     @property
     def said(self) -> list[str | None]:
-        return [request.WhichOneof("message") for request in self.sent]
+        """Reports of what was applied aside."""
+        said = (request.WhichOneof("message") for request in self.sent)
+        return [one for one in said if one != "applied"]
+
+    @property
+    def applied(self) -> list[pb.WatchApplied]:
+        return [request.applied for request in self.sent if request.WhichOneof("message") == "applied"]
 
     @property
     def nonce(self) -> int:
@@ -344,3 +350,15 @@ def test_a_kind_of_message_that_it_does_not_know_is_passed_over(bench: Bench) ->
     bench.watch.step((bench.stream, pb.WatchResponse.FromString(b"\xfa\x01\x02hi")))
     bench.update(1, 2, state("a", 2))
     assert bench.shown == {"a@production": 2}
+
+
+def test_one_report_tells_of_all_that_was_applied_and_how_long_ago(bench: Bench) -> None:
+    bench.follows(a=1)
+    bench.clock.pass_(0.02)
+    bench.watch.step(None)
+    bench.update(1, 2, state("a", 2))
+    bench.update(2, 3, state("a", 3))
+    bench.clock.pass_(0.02)
+    bench.watch.step(None)
+    assert [one.revision.number for one in bench.stream.applied] == [1, 3]
+    assert bench.stream.applied[-1].held.ToMilliseconds() in (19, 20)
