@@ -24,16 +24,20 @@ if TYPE_CHECKING:
     )
     from promptwire.handle import Handle
     from promptwire.status import ClientStatus
-    from promptwire.values import Prompt, PromptVersion, Revision
+    from promptwire.values import AgentsReport, AliasChange, Convergence, LaggingAgent, Prompt, PromptVersion, Revision
 
 __all__ = [
+    "AgentsReport",
+    "AliasChange",
     "AliasNotFoundError",
     "AsyncClient",
     "Client",
     "ClientStatus",
     "ConflictError",
+    "Convergence",
     "Handle",
     "InvalidArgumentError",
+    "LaggingAgent",
     "NotFoundError",
     "PermissionDeniedError",
     "Prompt",
@@ -52,9 +56,13 @@ __all__ = [
 __version__ = "0.1.0"
 
 _HOMES = {
+    "AgentsReport": "values",
+    "AliasChange": "values",
     "AsyncClient": "aio",
     "Client": "client",
     "ClientStatus": "status",
+    "Convergence": "values",
+    "LaggingAgent": "values",
     "Handle": "handle",
     "Prompt": "values",
     "PromptVersion": "values",

@@ -14,7 +14,7 @@ from promptwire._core.wanted import Consistency, Wanted
 from promptwire.handle import Handle
 from promptwire.options import Given, Options
 from promptwire.status import ClientStatus, ServerStatus
-from promptwire.values import AliasChange, Changes, Prompt, PromptVersion, Revision
+from promptwire.values import AliasChange, Changes, Convergence, Prompt, PromptVersion, Revision
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
@@ -93,10 +93,18 @@ class AsyncClient:
         )
 
     async def set_prompt_alias(
-        self, name: str, alias: str, version: int, *, expected_version: int | None = None, reason: str = ""
+        self,
+        name: str,
+        alias: str,
+        version: int,
+        *,
+        expected_version: int | None = None,
+        reason: str = "",
+        wait_for_agents: float | None = None,
     ) -> AliasChange:
         """See Client.set_prompt_alias."""
-        return await self._call(self._core.operations.set_alias(name, alias, version, expected_version, reason))
+        operation = self._core.operations.set_alias(name, alias, version, expected_version, reason)
+        return await drive(self._core.change_alias(name, alias, operation, wait_for_agents))
 
     async def delete_prompt_alias(
         self,
@@ -106,11 +114,15 @@ class AsyncClient:
         expected_version: int | None = None,
         allow_missing: bool = False,
         reason: str = "",
+        wait_for_agents: float | None = None,
     ) -> AliasChange:
         """See Client.delete_prompt_alias."""
-        return await self._call(
-            self._core.operations.delete_alias(name, alias, expected_version, allow_missing, reason)
-        )
+        operation = self._core.operations.delete_alias(name, alias, expected_version, allow_missing, reason)
+        return await drive(self._core.change_alias(name, alias, operation, wait_for_agents))
+
+    async def convergence(self, name: str | None = None, alias: str | None = None) -> list[Convergence]:
+        """See Client.convergence."""
+        return await self._call(self._core.operations.convergence(name, alias))
 
     set_registered_prompt_alias = set_prompt_alias
     delete_registered_prompt_alias = delete_prompt_alias

@@ -14,7 +14,7 @@ from promptwire._core.wanted import Consistency, Wanted
 from promptwire.handle import Handle
 from promptwire.options import Given, Options
 from promptwire.status import ClientStatus, ServerStatus
-from promptwire.values import AliasChange, Changes, Prompt, PromptVersion, Revision
+from promptwire.values import AliasChange, Changes, Convergence, Prompt, PromptVersion, Revision
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
@@ -124,14 +124,23 @@ class Client:
         return run(self._core.call(operation))
 
     def set_prompt_alias(
-        self, name: str, alias: str, version: int, *, expected_version: int | None = None, reason: str = ""
+        self,
+        name: str,
+        alias: str,
+        version: int,
+        *,
+        expected_version: int | None = None,
+        reason: str = "",
+        wait_for_agents: float | None = None,
     ) -> AliasChange:
         """Points an alias at a version, making the alias if it is new; every connected agent follows in milliseconds.
 
         With `expected_version`, only if the alias points there now (0: only if there is none), else ConflictError.
-        Raises PromptNotFoundError, VersionNotFoundError.
+        With `wait_for_agents`, returns once all connected agents that follow the alias have it, or after this many
+        seconds, 600 at most; `agents` of the result says who has. Raises PromptNotFoundError, VersionNotFoundError.
         """
-        return self._call(self._core.operations.set_alias(name, alias, version, expected_version, reason))
+        operation = self._core.operations.set_alias(name, alias, version, expected_version, reason)
+        return run(self._core.change_alias(name, alias, operation, wait_for_agents))
 
     def delete_prompt_alias(
         self,
@@ -141,13 +150,19 @@ class Client:
         expected_version: int | None = None,
         allow_missing: bool = False,
         reason: str = "",
+        wait_for_agents: float | None = None,
     ) -> AliasChange:
         """Removes an alias; with `expected_version`, only if it points there now, else ConflictError.
 
-        Raises PromptNotFoundError, and AliasNotFoundError unless `allow_missing`.
+        `wait_for_agents` as for `set_prompt_alias`. Raises PromptNotFoundError, and AliasNotFoundError unless
+        `allow_missing`.
         """
         operation = self._core.operations.delete_alias(name, alias, expected_version, allow_missing, reason)
-        return run(self._core.call(operation))
+        return run(self._core.change_alias(name, alias, operation, wait_for_agents))
+
+    def convergence(self, name: str | None = None, alias: str | None = None) -> list[Convergence]:
+        """The recent changes of aliases, newest first, and which connected agents have them."""
+        return self._call(self._core.operations.convergence(name, alias))
 
     set_registered_prompt_alias = set_prompt_alias
     delete_registered_prompt_alias = delete_prompt_alias

@@ -96,10 +96,18 @@ def register_prompt(
 
 
 def set_prompt_alias(
-    name: str, alias: str, version: int, *, expected_version: int | None = None, reason: str = ""
+    name: str,
+    alias: str,
+    version: int,
+    *,
+    expected_version: int | None = None,
+    reason: str = "",
+    wait_for_agents: float | None = None,
 ) -> AliasChange:
     """See Client.set_prompt_alias."""
-    return get_client().set_prompt_alias(name, alias, version, expected_version=expected_version, reason=reason)
+    return get_client().set_prompt_alias(
+        name, alias, version, expected_version=expected_version, reason=reason, wait_for_agents=wait_for_agents
+    )
 
 
 def delete_prompt_alias(
@@ -109,10 +117,16 @@ def delete_prompt_alias(
     expected_version: int | None = None,
     allow_missing: bool = False,
     reason: str = "",
+    wait_for_agents: float | None = None,
 ) -> AliasChange:
     """See Client.delete_prompt_alias."""
     return get_client().delete_prompt_alias(
-        name, alias, expected_version=expected_version, allow_missing=allow_missing, reason=reason
+        name,
+        alias,
+        expected_version=expected_version,
+        allow_missing=allow_missing,
+        reason=reason,
+        wait_for_agents=wait_for_agents,
     )
 
 

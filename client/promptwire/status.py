@@ -70,6 +70,8 @@ class WatcherStatus:
     """Milliseconds since 1970."""
     subscriptions: int
     sent_revision: int
+    applied_revision: int
+    """The last that the agent said it has applied; 0 before the first."""
     queued: int
     resyncs: int
 

@@ -139,12 +139,75 @@ class Prompt:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LaggingAgent:
+    """A connected agent that does not have a change yet."""
+
+    client_id: str
+    client_name: str
+    peer: str
+    applied_revision: int
+    """The last that it said it has applied; 0 for none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentsReport:
+    """Which of the connected agents that follow an alias have a change of it."""
+
+    total: int = 0
+    """Agents that report what they applied."""
+    converged: int = 0
+    """How many of them have it."""
+    silent: int = 0
+    """Further agents, which do not report: nothing is known of them."""
+    lagging: tuple[LaggingAgent, ...] = ()
+    """Who does not have it, 100 at most."""
+    unheard_services: int = 0
+    """Services that did not answer in time: their agents are in no count."""
+    delay_counts: tuple[int, ...] = ()
+    """How many took up to 1 ms, up to 2 ms, up to 4 ms and so on; empty when none was timed."""
+    slowest_seconds: float | None = None
+
+    def delay_seconds(self, percent: float) -> float | None:
+        """Within how long so many percent of those timed had it: up to twice what it took, never less."""
+        timed, counted = sum(self.delay_counts), 0
+        for bucket, count in enumerate(self.delay_counts):
+            counted += count
+            if timed and counted * 100 >= timed * percent:
+                within = float(1 << bucket) / 1000
+                return within if self.slowest_seconds is None else min(within, self.slowest_seconds)
+        return None
+
+    @property
+    def complete(self) -> bool:
+        """Whether all agents surely have it."""
+        return self.converged == self.total and not self.silent and not self.unheard_services
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Convergence:
+    """One change of an alias, and who has it."""
+
+    name: str
+    alias: str
+    version: int | None
+    """None when the alias was deleted."""
+    previous_version: int | None
+    revision: Revision
+    timestamp: int | None
+    """Milliseconds since 1970, by the store's clock."""
+    actor: str
+    agents: AgentsReport
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AliasChange:
     """What a write did to an alias."""
 
     previous_version: int | None
     """What it pointed at before; None when there was no such alias."""
     revision: Revision
+    agents: AgentsReport | None = None
+    """Who had it when the wait for the agents was over; None when that was not asked for."""
 
 
 ChangeKind = Literal["version_registered", "alias_set", "alias_deleted", "tags_set", "tags_deleted"]

@@ -142,12 +142,12 @@ async def test_a_primary_that_was_paused_over_a_fail_over_is_not_believed_again(
             old.resume()
             wait_until(old.answers, "the old primary answers")
             assert old.info()["role"] == "master"
-            store._connections.reads.connection_pool.connection_kwargs["locator"].primary = ("127.0.0.1", old.port)
-            store._connections.reads.connection_pool.connection_kwargs["locator"]._said_at = float("inf")
+            locator = store._connections._locator
+            locator.primary, locator._said_at = ("127.0.0.1", old.port), float("inf")
             await store._connections.drop()
             with pytest.raises(RegistryError, match="a primary that was replaced has answered"):
                 await store.read_log(NS, after=0, limit=1)
-            store._connections.reads.connection_pool.connection_kwargs["locator"]._said_at = -float("inf")
+            locator._said_at = -float("inf")
             for sentinel in topology.sentinels:
                 sentinel.resume()
             await until_served(store)

@@ -6,8 +6,10 @@ with the process.
 
 import contextlib
 import os
+import random
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -284,12 +286,22 @@ def cluster(
             *("--repl-diskless-sync-delay", "0", "--cluster-replica-validity-factor", "0"),
         )
         nodes += [
-            Node(home / str(number), settings, binary or valkey_server())
+            Node(home / str(number), settings, binary or valkey_server(), _port_with_bus())
             for number in range(primaries * (1 + replicas))
         ]
         _started(nodes)
         _join(nodes, primaries)
         yield Topology(nodes, f"redis+cluster://{nodes[0].address},{nodes[-1].address}")
+
+
+def _port_with_bus() -> int:
+    """Below the ports that the kernel gives to clients, with the port of the bus, 10,000 higher."""
+    while True:
+        port = random.randrange(20_000, 22_000)
+        with contextlib.suppress(OSError):
+            for number in (port, port + 10_000):
+                socket.create_server(("127.0.0.1", number)).close()
+            return port
 
 
 def _join(nodes: list[Node], primaries: int) -> None:

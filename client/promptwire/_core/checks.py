@@ -93,3 +93,12 @@ def with_version(written: object, version: object) -> str:
     if "@" in last or (last.isascii() and last.isdigit()):
         raise invalid("version", f"the reference picks one already: {shape(prefix)}; give one or the other")
     return f"{prefix}/{chosen}"
+
+
+def wait_seconds(value: object, most: float = 600.0) -> float | None:
+    """Raises InvalidArgumentError."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
+        raise invalid("wait_for_agents", f"must be seconds, 0 to {most:g}; got {value!r}")
+    return float(value)

@@ -8,6 +8,7 @@ import uuid
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError as FlightCancelled
+from dataclasses import replace
 from typing import TypeVar
 
 from promptwire._core import checks
@@ -30,7 +31,7 @@ from promptwire.handle import Handle
 from promptwire.options import Options
 from promptwire.status import ClientStatus
 from promptwire.v1 import common_pb2
-from promptwire.values import Prompt, PromptVersion, Revision
+from promptwire.values import AgentsReport, AliasChange, Prompt, PromptVersion, Revision
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
@@ -54,11 +55,24 @@ class Core:
         self._watch = Watch(self.live, lambda deliver: Stream(self.connection, deliver), options, clock)
         _cores.add(self)
 
-    def call(
-        self, operation: Operation[Request, Response, Result], timeout_seconds: float | None = None
-    ) -> Steps[Result]:
-        timeout = self.options.timeout_seconds if timeout_seconds is None else timeout_seconds
-        return (yield from self._ask(operation, timeout))[0]
+    def call(self, operation: Operation[Request, Response, Result], longer_seconds: float = 0.0) -> Steps[Result]:
+        """`longer_seconds` is how much longer than others it may take."""
+        return (yield from self._ask(operation, self.options.timeout_seconds + longer_seconds))[0]
+
+    def change_alias(
+        self, name: str, alias: str, operation: Operation[Request, Response, AliasChange], wait_for_agents: object
+    ) -> Steps[AliasChange]:
+        """Writes, and may then wait until every connected agent has it."""
+        wait = checks.wait_seconds(wait_for_agents)
+        change = yield from self.call(operation)
+        if wait is None:
+            return change
+        asked = self.operations.convergence(name, alias, change.revision, wait)
+        try:
+            (found,) = yield from self.call(asked, longer_seconds=wait)
+        except UnavailableError:
+            return replace(change, agents=AgentsReport(unheard_services=1))  # it is written all the same
+        return replace(change, agents=found.agents)
 
     def _ask(
         self, operation: Operation[Request, Response, Result], timeout_seconds: float, wanted: Wanted = ANY

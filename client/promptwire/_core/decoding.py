@@ -5,7 +5,17 @@ from promptwire.domain.content import Content
 from promptwire.errors import PromptwireError
 from promptwire.status import CacheStatus, ServerStatus, StoreStatus, WatcherStatus
 from promptwire.v1 import admin_service_pb2, common_pb2, prompt_service_pb2
-from promptwire.values import Change, Changes, Prompt, PromptVersion, ReadOnlyDict, Revision
+from promptwire.values import (
+    AgentsReport,
+    Change,
+    Changes,
+    Convergence,
+    LaggingAgent,
+    Prompt,
+    PromptVersion,
+    ReadOnlyDict,
+    Revision,
+)
 
 
 def revision(message: common_pb2.Revision) -> Revision:
@@ -132,10 +142,45 @@ def server_status(message: admin_service_pb2.GetStatusResponse) -> ServerStatus:
                 start_timestamp=watcher.start_time.ToMilliseconds(),
                 subscriptions=watcher.subscriptions,
                 sent_revision=watcher.sent_revision,
+                applied_revision=watcher.applied_revision,
                 queued=watcher.queued,
                 resyncs=watcher.resyncs,
             )
             for watcher in message.watchers
         ),
         watcher_count=message.watcher_count,
+    )
+
+
+def convergences(message: admin_service_pb2.GetConvergenceResponse) -> list[Convergence]:
+    return [_convergence(change, message.unheard_services) for change in message.changes]
+
+
+def _convergence(message: admin_service_pb2.AliasConvergence, unheard_services: int) -> Convergence:
+    timed = message.HasField("slowest")
+    return Convergence(
+        name=message.name,
+        alias=message.alias,
+        version=message.version or None,
+        previous_version=message.previous_version or None,
+        revision=revision(message.revision),
+        timestamp=message.time.ToMilliseconds() if message.HasField("time") else None,
+        actor=message.actor,
+        agents=AgentsReport(
+            total=message.agents,
+            converged=message.converged,
+            silent=message.silent,
+            lagging=tuple(
+                LaggingAgent(
+                    client_id=lag.client_id,
+                    client_name=lag.client_name,
+                    peer=lag.peer,
+                    applied_revision=lag.applied_revision,
+                )
+                for lag in message.lagging
+            ),
+            unheard_services=unheard_services,
+            delay_counts=tuple(message.delay_counts),
+            slowest_seconds=message.slowest.ToTimedelta().total_seconds() if timed else None,
+        ),
     )

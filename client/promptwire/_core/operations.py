@@ -17,7 +17,7 @@ from promptwire.status import ServerStatus
 from promptwire.v1 import admin_service_pb2 as admin
 from promptwire.v1 import common_pb2 as common
 from promptwire.v1 import prompt_service_pb2 as pb
-from promptwire.values import AliasChange, Prompt, PromptVersion, Revision
+from promptwire.values import AliasChange, Convergence, Prompt, PromptVersion, Revision
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
@@ -247,6 +247,29 @@ class Operations:
             lambda stubs: stubs.admin.GetStatus,
             admin.GetStatusRequest(namespace=self._namespace),
             lambda response, _: decoding.server_status(response),
+            lambda _: None,
+        )
+
+    def convergence(
+        self,
+        name: str | None,
+        alias: str | None,
+        revision: Revision | None = None,
+        wait_seconds: float = 0.0,
+    ) -> Operation[admin.GetConvergenceRequest, admin.GetConvergenceResponse, list[Convergence]]:
+        """With a revision: of this change only, once all agents have it or the time is over."""
+        request = admin.GetConvergenceRequest(
+            namespace=self._namespace,
+            name=checks.optional_text(name, "name"),
+            alias=checks.optional_text(alias, "alias"),
+            revision=common.Revision(epoch=revision.epoch, number=revision.number) if revision else None,
+        )
+        if wait_seconds:
+            request.wait.FromMicroseconds(int(wait_seconds * 1_000_000))
+        return Operation(
+            lambda stubs: stubs.admin.GetConvergence,
+            request,
+            lambda response, _: decoding.convergences(response),
             lambda _: None,
         )
 

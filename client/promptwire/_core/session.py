@@ -5,6 +5,7 @@ The rules are docs/protocol.md's.
 
 import logging
 import math
+import random
 from collections.abc import Iterable, Iterator
 
 from promptwire._core import decoding
@@ -18,6 +19,8 @@ from promptwire.v1 import common_pb2, prompt_service_pb2
 from promptwire.values import PromptVersion, Revision
 
 _log = logging.getLogger("promptwire")
+
+_REPORT_DELAY_SECONDS = 0.02
 
 
 class Fault(Exception):
@@ -37,6 +40,10 @@ class Session:
         self._nonce = 0
         self._renews: dict[int, float] = {}
         """When each Renew that is not answered yet was sent, by its nonce."""
+        self._applied: tuple[Revision, float] | None = None
+        """What is to be reported, and when it was applied."""
+        self.report_at = math.inf
+        """When to send the report, by the clock."""
 
     @property
     def unanswered_since(self) -> float | None:
@@ -51,6 +58,7 @@ class Session:
             client_name=client_name,
             resume=common_pb2.Revision(epoch=resume.epoch, number=resume.number) if resume else None,
             subscriptions=_subscriptions(followed),
+            reports=True,
         )
         return prompt_service_pb2.WatchRequest(hello=hello)
 
@@ -83,6 +91,22 @@ class Session:
         parts, self._parts = self._parts, []
         self._live.apply([_state(state) for part in parts for state in part.states], revision)
         self._synced = True
+        now = self._clock()
+        self._applied = revision, now
+        # Many agents apply a change at once: their reports must not hold up the fan-out to the others.
+        self.report_at = min(self.report_at, now + random.uniform(0.0, _REPORT_DELAY_SECONDS))
+
+    def reports(self) -> Iterator[prompt_service_pb2.WatchRequest]:
+        """What is due to be told of what was applied: one report, for all updates since the last one."""
+        now = self._clock()
+        if self._applied is None or now < self.report_at:
+            return
+        (revision, applied_at), self._applied, self.report_at = self._applied, None, math.inf
+        applied = prompt_service_pb2.WatchApplied(
+            revision=common_pb2.Revision(epoch=revision.epoch, number=revision.number)
+        )
+        applied.held.FromMicroseconds(int((now - applied_at) * 1_000_000))
+        yield prompt_service_pb2.WatchRequest(applied=applied)
 
     def _check_follows(self, prev_number: int, revision: Revision) -> None:
         position = self._live.position
@@ -111,6 +135,7 @@ class Session:
     def resync(self) -> None:
         self._parts = []
         self._synced = False
+        self._applied, self.report_at = None, math.inf
         self._live.replacing = True
 
 

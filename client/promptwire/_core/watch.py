@@ -193,6 +193,8 @@ class Watch:
         for request in self._session.subscribes():
             self._send(request)
             self._renew_at = min(self._renew_at, now + _SETTLE_SECONDS)
+        for request in self._session.reports():
+            self._send(request)
         patience = 2 * self._options.lease_seconds
         since = self._session.unanswered_since
         if since is not None and now >= since + patience:
@@ -202,7 +204,8 @@ class Watch:
         if now >= self._renew_at:
             self._send(self._session.renew())
             self._renew_at = now + self._options.renew_seconds
-        return self._renew_at if since is None else min(self._renew_at, since + patience)
+        due = min(self._renew_at, self._session.report_at)
+        return due if since is None else min(due, since + patience)
 
     def _open(self, now: float) -> None:
         self._opened_at, self._renew_at, self._backing_off = now, now, False

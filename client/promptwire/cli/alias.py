@@ -5,15 +5,27 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from promptwire.cli import forms, inputs
+from promptwire.cli.failures import REFUSED
 from promptwire.cli.session import Session, command, group
 from promptwire.domain.names import LATEST
 from promptwire.errors import AliasNotFoundError, PromptNotFoundError
 
 if TYPE_CHECKING:
     from promptwire.client import Client
+    from promptwire.values import AgentsReport
 
 Name = Annotated[str, typer.Argument(help="Prompt's name.", metavar="NAME", show_default=False)]
 Alias = Annotated[str, typer.Argument(help="Alias, e.g. production.", metavar="ALIAS", show_default=False)]
+Wait = Annotated[
+    float | None,
+    typer.Option(
+        help="Wait up to so long till all connected agents have it; exit code 1 if they have not.",
+        min=0,
+        max=600,
+        metavar="SECONDS",
+        show_default=False,
+    ),
+]
 Reason = Annotated[str, typer.Option(help="Why, for the history.", metavar="TEXT", show_default=False)]
 
 app = typer.Typer()
@@ -41,12 +53,15 @@ def set_(
         ),
     ] = None,
     reason: Reason = "",
+    wait: Wait = None,
 ) -> None:
     """Point an alias at a version; every connected agent follows within milliseconds."""
     with session.client() as client:
         source = None if version.isdecimal() and version.isascii() else version.removeprefix("@")
         number = int(version) if source is None else _meaning(client, name, source)
-        moved = client.set_prompt_alias(name, alias, number, expected_version=expect, reason=reason)
+        moved = client.set_prompt_alias(
+            name, alias, number, expected_version=expect, reason=reason, wait_for_agents=wait
+        )
     if session.out.json:
         session.out.document(
             {
@@ -56,12 +71,44 @@ def set_(
                 "previous_version": moved.previous_version,
                 "resolved_from": source,
                 "revision": forms.revision(moved.revision),
+                **_agents_form(moved.agents),
             }
         )
+    else:
+        resolved = f"; {source} is version {number}" if source else ""
+        before = moved.previous_version or "none"
+        session.out.line(f"{name}@{alias}: {before} -> {number} (revision {moved.revision.number}{resolved})")
+    _end_with(session, moved.agents)
+
+
+def _agents_form(agents: "AgentsReport | None") -> dict[str, object]:
+    return {} if agents is None else {"agents": forms.agents(agents)}
+
+
+def _show_agents(session: Session, agents: "AgentsReport") -> None:
+    half, slowest = agents.delay_seconds(50), agents.slowest_seconds
+    timed = (
+        f" (half within {half * 1000:.0f} ms, the slowest after {slowest * 1000:.0f} ms)" if half and slowest else ""
+    )
+    session.out.line(f"{agents.converged} of {agents.total} agents have it{timed}")
+    for agent in agents.lagging:
+        session.out.note(f"does not have it: {agent.client_name} {agent.client_id} at {agent.peer}")
+    if agents.silent:
+        session.out.note(f"{agents.silent} agents do not report what they have")
+    if agents.unheard_services:
+        session.out.note(f"{agents.unheard_services} services did not answer for their agents")
+    if not agents.complete:
+        session.out.note("the alias is changed all the same")
+
+
+def _end_with(session: Session, agents: "AgentsReport | None") -> None:
+    """Tells who has a change, if that was waited for; exit code 1 if not surely all have it."""
+    if agents is None:
         return
-    resolved = f"; {source} is version {number}" if source else ""
-    before = moved.previous_version or "none"
-    session.out.line(f"{name}@{alias}: {before} -> {number} (revision {moved.revision.number}{resolved})")
+    if not session.out.json:
+        _show_agents(session, agents)
+    if not agents.complete:
+        raise typer.Exit(REFUSED)
 
 
 def _meaning(client: "Client", name: str, alias: str) -> int:
@@ -94,11 +141,12 @@ def rm(
         typer.Option(help="Only if the alias points at this version now.", min=1, metavar="VERSION"),
     ] = None,
     reason: Reason = "",
+    wait: Wait = None,
 ) -> None:
     """Remove an alias."""
     with session.client() as client:
         gone = client.delete_prompt_alias(
-            name, alias, expected_version=expect, allow_missing=allow_missing, reason=reason
+            name, alias, expected_version=expect, allow_missing=allow_missing, reason=reason, wait_for_agents=wait
         )
     if session.out.json:
         session.out.document(
@@ -107,12 +155,14 @@ def rm(
                 "alias": alias,
                 "previous_version": gone.previous_version,
                 "revision": forms.revision(gone.revision),
+                **_agents_form(gone.agents),
             }
         )
     elif gone.previous_version is None:
         session.out.line(f"{name}@{alias}: there was none")
     else:
         session.out.line(f"{name}@{alias}: {gone.previous_version} -> none (revision {gone.revision.number})")
+    _end_with(session, gone.agents)
 
 
 def list_(session: Session, name: Name) -> None:

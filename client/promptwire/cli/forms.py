@@ -4,7 +4,7 @@ from dataclasses import asdict
 from typing import Any
 
 from promptwire.status import ServerStatus
-from promptwire.values import Change, Changes, Prompt, PromptVersion, Revision
+from promptwire.values import AgentsReport, Change, Changes, Convergence, Prompt, PromptVersion, Revision
 
 
 def revision(value: Revision) -> dict[str, Any]:
@@ -65,5 +65,14 @@ def _change(value: Change) -> dict[str, Any]:
     }
 
 
-def status(value: ServerStatus, target: str, namespace: str) -> dict[str, Any]:
-    return {"target": target, "namespace": namespace, **asdict(value)}
+def status(value: ServerStatus, convergence: list[Convergence], target: str, namespace: str) -> dict[str, Any]:
+    return {
+        "target": target,
+        "namespace": namespace,
+        **asdict(value),
+        "alias_changes": [{**asdict(one), "agents": agents(one.agents)} for one in convergence],
+    }
+
+
+def agents(value: AgentsReport) -> dict[str, Any]:
+    return {**asdict(value), "complete": value.complete}

@@ -97,6 +97,11 @@ class Output:
             line = Text.assemble((f"{name:{width}}  ", "bold"), cells.for_people(cell, now))
             console.print(line, soft_wrap=True)
 
+    def clear(self) -> None:
+        """Empties the terminal for what comes next; in a pipe, nothing."""
+        if self.for_people:
+            _console(sys.stdout).clear()
+
     def note(self, text: str) -> None:
         """Worth knowing, and not the answer."""
         if self.json:

@@ -22,11 +22,12 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from promptwire.v1 import common_pb2 as promptwire_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!promptwire/v1/admin_service.proto\x12\rpromptwire.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1apromptwire/v1/common.proto\"%\n\x10GetStatusRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\"\xcf\x02\n\x11GetStatusResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12.\n\nstart_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05store\x18\x03 \x01(\x0b\x32\x1a.promptwire.v1.StoreStatus\x12)\n\x08revision\x18\x04 \x01(\x0b\x32\x17.promptwire.v1.Revision\x12\x30\n\x0c\x63hecked_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x06\x63\x61\x63hes\x18\x06 \x03(\x0b\x32\x1a.promptwire.v1.CacheStatus\x12.\n\x08watchers\x18\x07 \x03(\x0b\x32\x1c.promptwire.v1.WatcherStatus\x12\x15\n\rwatcher_count\x18\x08 \x01(\x03\"g\n\x0bStoreStatus\x12\x10\n\x08location\x18\x01 \x01(\t\x12\x0e\n\x06server\x18\x02 \x01(\t\x12\x12\n\ndurability\x18\x03 \x01(\t\x12\x11\n\treachable\x18\x04 \x01(\x08\x12\x0f\n\x07problem\x18\x05 \x01(\t\"\x93\x01\n\x0b\x43\x61\x63heStatus\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x65ntries\x18\x02 \x01(\x03\x12\r\n\x05\x62ytes\x18\x03 \x01(\x03\x12\x11\n\tmax_bytes\x18\x04 \x01(\x03\x12\x0c\n\x04hits\x18\x05 \x01(\x03\x12\x0e\n\x06misses\x18\x06 \x01(\x03\x12\x0e\n\x06\x66\x65nced\x18\x07 \x01(\x03\x12\x15\n\rinvalidations\x18\x08 \x01(\x03\"\xc4\x01\n\rWatcherStatus\x12\x11\n\tclient_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63lient_name\x18\x02 \x01(\t\x12\x0c\n\x04peer\x18\x03 \x01(\t\x12.\n\nstart_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rsubscriptions\x18\x05 \x01(\x03\x12\x15\n\rsent_revision\x18\x06 \x01(\x03\x12\x0e\n\x06queued\x18\x07 \x01(\x03\x12\x0f\n\x07resyncs\x18\x08 \x01(\x03\x32^\n\x0c\x41\x64minService\x12N\n\tGetStatus\x12\x1f.promptwire.v1.GetStatusRequest\x1a .promptwire.v1.GetStatusResponseB1\n\x11\x64\x65v.promptwire.v1P\x01Z\x1apromptwire/v1;promptwirev1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!promptwire/v1/admin_service.proto\x12\rpromptwire.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1apromptwire/v1/common.proto\"%\n\x10GetStatusRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\"\xcf\x02\n\x11GetStatusResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12.\n\nstart_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05store\x18\x03 \x01(\x0b\x32\x1a.promptwire.v1.StoreStatus\x12)\n\x08revision\x18\x04 \x01(\x0b\x32\x17.promptwire.v1.Revision\x12\x30\n\x0c\x63hecked_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x06\x63\x61\x63hes\x18\x06 \x03(\x0b\x32\x1a.promptwire.v1.CacheStatus\x12.\n\x08watchers\x18\x07 \x03(\x0b\x32\x1c.promptwire.v1.WatcherStatus\x12\x15\n\rwatcher_count\x18\x08 \x01(\x03\"g\n\x0bStoreStatus\x12\x10\n\x08location\x18\x01 \x01(\t\x12\x0e\n\x06server\x18\x02 \x01(\t\x12\x12\n\ndurability\x18\x03 \x01(\t\x12\x11\n\treachable\x18\x04 \x01(\x08\x12\x0f\n\x07problem\x18\x05 \x01(\t\"\x93\x01\n\x0b\x43\x61\x63heStatus\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x65ntries\x18\x02 \x01(\x03\x12\r\n\x05\x62ytes\x18\x03 \x01(\x03\x12\x11\n\tmax_bytes\x18\x04 \x01(\x03\x12\x0c\n\x04hits\x18\x05 \x01(\x03\x12\x0e\n\x06misses\x18\x06 \x01(\x03\x12\x0e\n\x06\x66\x65nced\x18\x07 \x01(\x03\x12\x15\n\rinvalidations\x18\x08 \x01(\x03\"\xde\x01\n\rWatcherStatus\x12\x11\n\tclient_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63lient_name\x18\x02 \x01(\t\x12\x0c\n\x04peer\x18\x03 \x01(\t\x12.\n\nstart_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rsubscriptions\x18\x05 \x01(\x03\x12\x15\n\rsent_revision\x18\x06 \x01(\x03\x12\x0e\n\x06queued\x18\x07 \x01(\x03\x12\x0f\n\x07resyncs\x18\x08 \x01(\x03\x12\x18\n\x10\x61pplied_revision\x18\t \x01(\x03\"\xaa\x01\n\x15GetConvergenceRequest\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05\x61lias\x18\x03 \x01(\t\x12)\n\x08revision\x18\x04 \x01(\x0b\x32\x17.promptwire.v1.Revision\x12\'\n\x04wait\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\r\n\x05limit\x18\x06 \x01(\x05\"d\n\x16GetConvergenceResponse\x12\x30\n\x07\x63hanges\x18\x01 \x03(\x0b\x32\x1f.promptwire.v1.AliasConvergence\x12\x18\n\x10unheard_services\x18\x02 \x01(\x03\"\xdd\x02\n\x10\x41liasConvergence\x12)\n\x08revision\x18\x01 \x01(\x0b\x32\x17.promptwire.v1.Revision\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05\x61lias\x18\x03 \x01(\t\x12\x0f\n\x07version\x18\x04 \x01(\x03\x12\x18\n\x10previous_version\x18\x05 \x01(\x03\x12(\n\x04time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x61\x63tor\x18\x07 \x01(\t\x12\x0e\n\x06\x61gents\x18\x08 \x01(\x03\x12\x11\n\tconverged\x18\t \x01(\x03\x12\x0e\n\x06silent\x18\n \x01(\x03\x12(\n\x07lagging\x18\x0b \x03(\x0b\x32\x17.promptwire.v1.AgentLag\x12\x14\n\x0c\x64\x65lay_counts\x18\x0c \x03(\x03\x12*\n\x07slowest\x18\r \x01(\x0b\x32\x19.google.protobuf.Duration\"Z\n\x08\x41gentLag\x12\x11\n\tclient_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63lient_name\x18\x02 \x01(\t\x12\x0c\n\x04peer\x18\x03 \x01(\t\x12\x18\n\x10\x61pplied_revision\x18\x04 \x01(\x03\x32\xbd\x01\n\x0c\x41\x64minService\x12N\n\tGetStatus\x12\x1f.promptwire.v1.GetStatusRequest\x1a .promptwire.v1.GetStatusResponse\x12]\n\x0eGetConvergence\x12$.promptwire.v1.GetConvergenceRequest\x1a%.promptwire.v1.GetConvergenceResponseB1\n\x11\x64\x65v.promptwire.v1P\x01Z\x1apromptwire/v1;promptwirev1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,16 +35,24 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'promptwire.v1.admin_service
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\021dev.promptwire.v1P\001Z\032promptwire/v1;promptwirev1'
-  _globals['_GETSTATUSREQUEST']._serialized_start=113
-  _globals['_GETSTATUSREQUEST']._serialized_end=150
-  _globals['_GETSTATUSRESPONSE']._serialized_start=153
-  _globals['_GETSTATUSRESPONSE']._serialized_end=488
-  _globals['_STORESTATUS']._serialized_start=490
-  _globals['_STORESTATUS']._serialized_end=593
-  _globals['_CACHESTATUS']._serialized_start=596
-  _globals['_CACHESTATUS']._serialized_end=743
-  _globals['_WATCHERSTATUS']._serialized_start=746
-  _globals['_WATCHERSTATUS']._serialized_end=942
-  _globals['_ADMINSERVICE']._serialized_start=944
-  _globals['_ADMINSERVICE']._serialized_end=1038
+  _globals['_GETSTATUSREQUEST']._serialized_start=145
+  _globals['_GETSTATUSREQUEST']._serialized_end=182
+  _globals['_GETSTATUSRESPONSE']._serialized_start=185
+  _globals['_GETSTATUSRESPONSE']._serialized_end=520
+  _globals['_STORESTATUS']._serialized_start=522
+  _globals['_STORESTATUS']._serialized_end=625
+  _globals['_CACHESTATUS']._serialized_start=628
+  _globals['_CACHESTATUS']._serialized_end=775
+  _globals['_WATCHERSTATUS']._serialized_start=778
+  _globals['_WATCHERSTATUS']._serialized_end=1000
+  _globals['_GETCONVERGENCEREQUEST']._serialized_start=1003
+  _globals['_GETCONVERGENCEREQUEST']._serialized_end=1173
+  _globals['_GETCONVERGENCERESPONSE']._serialized_start=1175
+  _globals['_GETCONVERGENCERESPONSE']._serialized_end=1275
+  _globals['_ALIASCONVERGENCE']._serialized_start=1278
+  _globals['_ALIASCONVERGENCE']._serialized_end=1627
+  _globals['_AGENTLAG']._serialized_start=1629
+  _globals['_AGENTLAG']._serialized_end=1719
+  _globals['_ADMINSERVICE']._serialized_start=1722
+  _globals['_ADMINSERVICE']._serialized_end=1911
 # @@protoc_insertion_point(module_scope)

@@ -6,6 +6,7 @@ What operators ask a running service."""
 import builtins
 import collections.abc
 import google.protobuf.descriptor
+import google.protobuf.duration_pb2
 import google.protobuf.internal.containers
 import google.protobuf.message
 import google.protobuf.timestamp_pb2
@@ -196,6 +197,7 @@ class WatcherStatus(google.protobuf.message.Message):
     SENT_REVISION_FIELD_NUMBER: builtins.int
     QUEUED_FIELD_NUMBER: builtins.int
     RESYNCS_FIELD_NUMBER: builtins.int
+    APPLIED_REVISION_FIELD_NUMBER: builtins.int
     client_id: builtins.str
     """WatchHello.client_id."""
     client_name: builtins.str
@@ -210,6 +212,8 @@ class WatcherStatus(google.protobuf.message.Message):
     """Updates waiting to be sent."""
     resyncs: builtins.int
     """Resyncs so far."""
+    applied_revision: builtins.int
+    """Last revision that the agent said it has applied; 0 before the first."""
     @property
     def start_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
         """When the stream opened."""
@@ -225,10 +229,193 @@ class WatcherStatus(google.protobuf.message.Message):
         sent_revision: builtins.int = ...,
         queued: builtins.int = ...,
         resyncs: builtins.int = ...,
+        applied_revision: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["start_time", b"start_time"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["client_id", b"client_id", "client_name", b"client_name", "peer", b"peer", "queued", b"queued", "resyncs", b"resyncs", "sent_revision", b"sent_revision", "start_time", b"start_time", "subscriptions", b"subscriptions"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["applied_revision", b"applied_revision", "client_id", b"client_id", "client_name", b"client_name", "peer", b"peer", "queued", b"queued", "resyncs", b"resyncs", "sent_revision", b"sent_revision", "start_time", b"start_time", "subscriptions", b"subscriptions"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___WatcherStatus: typing_extensions.TypeAlias = WatcherStatus
+
+@typing.final
+class GetConvergenceRequest(google.protobuf.message.Message):
+    """Request of GetConvergence."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAMESPACE_FIELD_NUMBER: builtins.int
+    NAME_FIELD_NUMBER: builtins.int
+    ALIAS_FIELD_NUMBER: builtins.int
+    REVISION_FIELD_NUMBER: builtins.int
+    WAIT_FIELD_NUMBER: builtins.int
+    LIMIT_FIELD_NUMBER: builtins.int
+    namespace: builtins.str
+    """Namespace; empty means `default`."""
+    name: builtins.str
+    """Only changes of this prompt; empty for all. Needed with `revision`."""
+    alias: builtins.str
+    """Only changes of this alias; empty for all. Needed with `revision`."""
+    limit: builtins.int
+    """Most changes to tell, newest first; 0 means 20, at most 100. They are looked for in the last 256 revisions."""
+    @property
+    def revision(self) -> promptwire.v1.common_pb2.Revision:
+        """Only this change, of `name` and `alias`."""
+
+    @property
+    def wait(self) -> google.protobuf.duration_pb2.Duration:
+        """With `revision`: answer when all agents have it, or after this time; at most 10 minutes."""
+
+    def __init__(
+        self,
+        *,
+        namespace: builtins.str = ...,
+        name: builtins.str = ...,
+        alias: builtins.str = ...,
+        revision: promptwire.v1.common_pb2.Revision | None = ...,
+        wait: google.protobuf.duration_pb2.Duration | None = ...,
+        limit: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["revision", b"revision", "wait", b"wait"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["alias", b"alias", "limit", b"limit", "name", b"name", "namespace", b"namespace", "revision", b"revision", "wait", b"wait"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___GetConvergenceRequest: typing_extensions.TypeAlias = GetConvergenceRequest
+
+@typing.final
+class GetConvergenceResponse(google.protobuf.message.Message):
+    """Response of GetConvergence."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CHANGES_FIELD_NUMBER: builtins.int
+    UNHEARD_SERVICES_FIELD_NUMBER: builtins.int
+    unheard_services: builtins.int
+    """Services on the same store that did not answer in time: their agents are in no count."""
+    @property
+    def changes(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___AliasConvergence]:
+        """Changes, newest first."""
+
+    def __init__(
+        self,
+        *,
+        changes: collections.abc.Iterable[Global___AliasConvergence] | None = ...,
+        unheard_services: builtins.int = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["changes", b"changes", "unheard_services", b"unheard_services"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___GetConvergenceResponse: typing_extensions.TypeAlias = GetConvergenceResponse
+
+@typing.final
+class AliasConvergence(google.protobuf.message.Message):
+    """One change of an alias, and who has it."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    REVISION_FIELD_NUMBER: builtins.int
+    NAME_FIELD_NUMBER: builtins.int
+    ALIAS_FIELD_NUMBER: builtins.int
+    VERSION_FIELD_NUMBER: builtins.int
+    PREVIOUS_VERSION_FIELD_NUMBER: builtins.int
+    TIME_FIELD_NUMBER: builtins.int
+    ACTOR_FIELD_NUMBER: builtins.int
+    AGENTS_FIELD_NUMBER: builtins.int
+    CONVERGED_FIELD_NUMBER: builtins.int
+    SILENT_FIELD_NUMBER: builtins.int
+    LAGGING_FIELD_NUMBER: builtins.int
+    DELAY_COUNTS_FIELD_NUMBER: builtins.int
+    SLOWEST_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """Prompt's name."""
+    alias: builtins.str
+    """Alias."""
+    version: builtins.int
+    """Version that it points at since; 0 when it was deleted."""
+    previous_version: builtins.int
+    """Version that it pointed at before; 0 when it was new."""
+    actor: builtins.str
+    """Who wrote it; empty when asked for by `revision`."""
+    agents: builtins.int
+    """Connected agents that follow the alias and report."""
+    converged: builtins.int
+    """How many of them have it."""
+    silent: builtins.int
+    """Connected agents that follow the alias and do not report, as older ones do; not among `agents`."""
+    @property
+    def revision(self) -> promptwire.v1.common_pb2.Revision:
+        """Revision of the change."""
+
+    @property
+    def time(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """When, by the store's clock; absent when asked for by `revision`."""
+
+    @property
+    def lagging(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___AgentLag]:
+        """Agents that do not have it, 100 at most."""
+
+    @property
+    def delay_counts(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """How many took how long from the service's knowing of it to the agent's having it: the first count is of up to 1 ms,
+        each next one of up to twice as long as the one before. Empty when none was timed.
+        """
+
+    @property
+    def slowest(self) -> google.protobuf.duration_pb2.Duration:
+        """The longest of these."""
+
+    def __init__(
+        self,
+        *,
+        revision: promptwire.v1.common_pb2.Revision | None = ...,
+        name: builtins.str = ...,
+        alias: builtins.str = ...,
+        version: builtins.int = ...,
+        previous_version: builtins.int = ...,
+        time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        actor: builtins.str = ...,
+        agents: builtins.int = ...,
+        converged: builtins.int = ...,
+        silent: builtins.int = ...,
+        lagging: collections.abc.Iterable[Global___AgentLag] | None = ...,
+        delay_counts: collections.abc.Iterable[builtins.int] | None = ...,
+        slowest: google.protobuf.duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["revision", b"revision", "slowest", b"slowest", "time", b"time"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["actor", b"actor", "agents", b"agents", "alias", b"alias", "converged", b"converged", "delay_counts", b"delay_counts", "lagging", b"lagging", "name", b"name", "previous_version", b"previous_version", "revision", b"revision", "silent", b"silent", "slowest", b"slowest", "time", b"time", "version", b"version"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___AliasConvergence: typing_extensions.TypeAlias = AliasConvergence
+
+@typing.final
+class AgentLag(google.protobuf.message.Message):
+    """An agent that does not have a change."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CLIENT_ID_FIELD_NUMBER: builtins.int
+    CLIENT_NAME_FIELD_NUMBER: builtins.int
+    PEER_FIELD_NUMBER: builtins.int
+    APPLIED_REVISION_FIELD_NUMBER: builtins.int
+    client_id: builtins.str
+    """WatchHello.client_id."""
+    client_name: builtins.str
+    """WatchHello.client_name."""
+    peer: builtins.str
+    """Peer's address."""
+    applied_revision: builtins.int
+    """Last revision that it said it has applied."""
+    def __init__(
+        self,
+        *,
+        client_id: builtins.str = ...,
+        client_name: builtins.str = ...,
+        peer: builtins.str = ...,
+        applied_revision: builtins.int = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["applied_revision", b"applied_revision", "client_id", b"client_id", "client_name", b"client_name", "peer", b"peer"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___AgentLag: typing_extensions.TypeAlias = AgentLag

@@ -40,6 +40,11 @@ class AdminServiceStub(object):
                 request_serializer=promptwire_dot_v1_dot_admin__service__pb2.GetStatusRequest.SerializeToString,
                 response_deserializer=promptwire_dot_v1_dot_admin__service__pb2.GetStatusResponse.FromString,
                 _registered_method=True)
+        self.GetConvergence = channel.unary_unary(
+                '/promptwire.v1.AdminService/GetConvergence',
+                request_serializer=promptwire_dot_v1_dot_admin__service__pb2.GetConvergenceRequest.SerializeToString,
+                response_deserializer=promptwire_dot_v1_dot_admin__service__pb2.GetConvergenceResponse.FromString,
+                _registered_method=True)
 
 
 class AdminServiceServicer(object):
@@ -53,6 +58,13 @@ class AdminServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetConvergence(self, request, context):
+        """Which connected agents have the recent changes of aliases. Can wait until all have one change.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -60,6 +72,11 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.GetStatus,
                     request_deserializer=promptwire_dot_v1_dot_admin__service__pb2.GetStatusRequest.FromString,
                     response_serializer=promptwire_dot_v1_dot_admin__service__pb2.GetStatusResponse.SerializeToString,
+            ),
+            'GetConvergence': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetConvergence,
+                    request_deserializer=promptwire_dot_v1_dot_admin__service__pb2.GetConvergenceRequest.FromString,
+                    response_serializer=promptwire_dot_v1_dot_admin__service__pb2.GetConvergenceResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -90,6 +107,33 @@ class AdminService(object):
             '/promptwire.v1.AdminService/GetStatus',
             promptwire_dot_v1_dot_admin__service__pb2.GetStatusRequest.SerializeToString,
             promptwire_dot_v1_dot_admin__service__pb2.GetStatusResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetConvergence(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/promptwire.v1.AdminService/GetConvergence',
+            promptwire_dot_v1_dot_admin__service__pb2.GetConvergenceRequest.SerializeToString,
+            promptwire_dot_v1_dot_admin__service__pb2.GetConvergenceResponse.FromString,
             options,
             channel_credentials,
             insecure,

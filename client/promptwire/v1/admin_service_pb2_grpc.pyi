@@ -29,6 +29,8 @@ class AdminServiceStub:
     def __new__(cls, channel: grpc.aio.Channel) -> AdminServiceAsyncStub: ...
     GetStatus: grpc.UnaryUnaryMultiCallable[promptwire.v1.admin_service_pb2.GetStatusRequest, promptwire.v1.admin_service_pb2.GetStatusResponse]
     """How the service, its store, its caches and its watchers are."""
+    GetConvergence: grpc.UnaryUnaryMultiCallable[promptwire.v1.admin_service_pb2.GetConvergenceRequest, promptwire.v1.admin_service_pb2.GetConvergenceResponse]
+    """Which connected agents have the recent changes of aliases. Can wait until all have one change."""
 
 @typing.type_check_only
 class AdminServiceAsyncStub(AdminServiceStub):
@@ -37,6 +39,8 @@ class AdminServiceAsyncStub(AdminServiceStub):
     def __init__(self, channel: grpc.aio.Channel) -> None: ...
     GetStatus: grpc.aio.UnaryUnaryMultiCallable[promptwire.v1.admin_service_pb2.GetStatusRequest, promptwire.v1.admin_service_pb2.GetStatusResponse]  # type: ignore[assignment]
     """How the service, its store, its caches and its watchers are."""
+    GetConvergence: grpc.aio.UnaryUnaryMultiCallable[promptwire.v1.admin_service_pb2.GetConvergenceRequest, promptwire.v1.admin_service_pb2.GetConvergenceResponse]  # type: ignore[assignment]
+    """Which connected agents have the recent changes of aliases. Can wait until all have one change."""
 
 class AdminServiceServicer(metaclass=abc.ABCMeta):
     """Operating the registry."""
@@ -48,5 +52,13 @@ class AdminServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[promptwire.v1.admin_service_pb2.GetStatusResponse, collections.abc.Awaitable[promptwire.v1.admin_service_pb2.GetStatusResponse]]:
         """How the service, its store, its caches and its watchers are."""
+
+    @abc.abstractmethod
+    def GetConvergence(
+        self,
+        request: promptwire.v1.admin_service_pb2.GetConvergenceRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[promptwire.v1.admin_service_pb2.GetConvergenceResponse, collections.abc.Awaitable[promptwire.v1.admin_service_pb2.GetConvergenceResponse]]:
+        """Which connected agents have the recent changes of aliases. Can wait until all have one change."""
 
 def add_AdminServiceServicer_to_server(servicer: AdminServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

@@ -6,6 +6,7 @@ Registering, reading and releasing prompts."""
 import builtins
 import collections.abc
 import google.protobuf.descriptor
+import google.protobuf.duration_pb2
 import google.protobuf.internal.containers
 import google.protobuf.message
 import google.protobuf.timestamp_pb2
@@ -857,6 +858,7 @@ class WatchRequest(google.protobuf.message.Message):
     SUBSCRIBE_FIELD_NUMBER: builtins.int
     UNSUBSCRIBE_FIELD_NUMBER: builtins.int
     RENEW_FIELD_NUMBER: builtins.int
+    APPLIED_FIELD_NUMBER: builtins.int
     @property
     def hello(self) -> Global___WatchHello:
         """Opens the stream; exactly once, first."""
@@ -873,6 +875,10 @@ class WatchRequest(google.protobuf.message.Message):
     def renew(self) -> Global___WatchRenew:
         """Asks for proof that the agent is up to date."""
 
+    @property
+    def applied(self) -> Global___WatchApplied:
+        """Tells how far the agent has come."""
+
     def __init__(
         self,
         *,
@@ -880,12 +886,13 @@ class WatchRequest(google.protobuf.message.Message):
         subscribe: Global___WatchSubscribe | None = ...,
         unsubscribe: Global___WatchUnsubscribe | None = ...,
         renew: Global___WatchRenew | None = ...,
+        applied: Global___WatchApplied | None = ...,
     ) -> None: ...
-    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["hello", b"hello", "message", b"message", "renew", b"renew", "subscribe", b"subscribe", "unsubscribe", b"unsubscribe"]
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["applied", b"applied", "hello", b"hello", "message", b"message", "renew", b"renew", "subscribe", b"subscribe", "unsubscribe", b"unsubscribe"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["hello", b"hello", "message", b"message", "renew", b"renew", "subscribe", b"subscribe", "unsubscribe", b"unsubscribe"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["applied", b"applied", "hello", b"hello", "message", b"message", "renew", b"renew", "subscribe", b"subscribe", "unsubscribe", b"unsubscribe"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: typing_extensions.TypeAlias = typing.Literal["hello", "subscribe", "unsubscribe", "renew"]
+    _WhichOneofReturnType_message: typing_extensions.TypeAlias = typing.Literal["hello", "subscribe", "unsubscribe", "renew", "applied"]
     _WhichOneofArgType_message: typing_extensions.TypeAlias = typing.Literal["message", b"message"]
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
@@ -902,12 +909,15 @@ class WatchHello(google.protobuf.message.Message):
     CLIENT_NAME_FIELD_NUMBER: builtins.int
     RESUME_FIELD_NUMBER: builtins.int
     SUBSCRIPTIONS_FIELD_NUMBER: builtins.int
+    REPORTS_FIELD_NUMBER: builtins.int
     namespace: builtins.str
     """Namespace; empty means `default`."""
     client_id: builtins.str
     """Who watches, for `status`: stable for a client's life; <= 128 characters."""
     client_name: builtins.str
     """Human name of the agent, e.g. user@host; <= 256 characters."""
+    reports: builtins.bool
+    """The agent sends WatchApplied. One that does not is counted as silent, and never as lagging."""
     @property
     def resume(self) -> promptwire.v1.common_pb2.Revision:
         """Where the last stream ended: what did not change since is not sent again for `subscriptions`.
@@ -926,10 +936,11 @@ class WatchHello(google.protobuf.message.Message):
         client_name: builtins.str = ...,
         resume: promptwire.v1.common_pb2.Revision | None = ...,
         subscriptions: collections.abc.Iterable[Global___Subscription] | None = ...,
+        reports: builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["resume", b"resume"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["client_id", b"client_id", "client_name", b"client_name", "namespace", b"namespace", "resume", b"resume", "subscriptions", b"subscriptions"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["client_id", b"client_id", "client_name", b"client_name", "namespace", b"namespace", "reports", b"reports", "resume", b"resume", "subscriptions", b"subscriptions"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___WatchHello: typing_extensions.TypeAlias = WatchHello
@@ -1025,6 +1036,35 @@ class WatchRenew(google.protobuf.message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___WatchRenew: typing_extensions.TypeAlias = WatchRenew
+
+@typing.final
+class WatchApplied(google.protobuf.message.Message):
+    """The agent answers from this revision on. Sent after updates, a little later at random, one for all that came meanwhile."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    REVISION_FIELD_NUMBER: builtins.int
+    HELD_FIELD_NUMBER: builtins.int
+    @property
+    def revision(self) -> promptwire.v1.common_pb2.Revision:
+        """Where the agent is."""
+
+    @property
+    def held(self) -> google.protobuf.duration_pb2.Duration:
+        """How long ago it came there, by its own clock."""
+
+    def __init__(
+        self,
+        *,
+        revision: promptwire.v1.common_pb2.Revision | None = ...,
+        held: google.protobuf.duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["held", b"held", "revision", b"revision"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["held", b"held", "revision", b"revision"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___WatchApplied: typing_extensions.TypeAlias = WatchApplied
 
 @typing.final
 class WatchResponse(google.protobuf.message.Message):

@@ -1,8 +1,10 @@
 """What commands work with: the store, the coherent reads in front of it, and a view of both for operators."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from promptwire_service.domain.convergence import AliasPoint, Survey
 from promptwire_service.domain.reads import Answer, Freshness
 from promptwire_service.domain.records import PromptRecord, VersionRecord
 from promptwire_service.domain.status import NamespaceStatus
@@ -43,6 +45,10 @@ class Observer(Protocol):
     """Tells operators how caches and watchers are."""
 
     async def status(self, namespace: str) -> NamespaceStatus: ...
+
+    async def survey(self, namespace: str, epoch: str, points: Sequence[AliasPoint], wait_seconds: float) -> Survey:
+        """Who has these changes, over all services on the store: at once, or when all have them or the time is over."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,6 +29,7 @@ class WatcherStatus:
     started_ms: int
     subscriptions: int
     sent_revision: int
+    applied_revision: int
     queued: int
     resyncs: int
 

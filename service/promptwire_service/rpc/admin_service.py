@@ -2,6 +2,7 @@
 
 from promptwire.v1 import admin_service_pb2 as pb
 from promptwire_service.commands.context import Registry
+from promptwire_service.commands.get_convergence import get_convergence
 from promptwire_service.commands.get_status import get_status
 from promptwire_service.rpc import translate
 from promptwire_service.rpc.binding import Context
@@ -18,3 +19,15 @@ class AdminService:
     async def get_status(self, request: pb.GetStatusRequest, _: Context) -> pb.GetStatusResponse:
         namespace = translate.namespace_of(request.namespace)
         return translate.status(await get_status(self._registry, namespace=namespace))
+
+    async def get_convergence(self, request: pb.GetConvergenceRequest, _: Context) -> pb.GetConvergenceResponse:
+        found = await get_convergence(
+            self._registry,
+            namespace=translate.namespace_of(request.namespace),
+            name=request.name,
+            alias=request.alias,
+            revision=translate.revision_of(request.revision) if request.HasField("revision") else None,
+            wait_seconds=request.wait.ToTimedelta().total_seconds(),
+            limit=request.limit,
+        )
+        return translate.convergences(found)

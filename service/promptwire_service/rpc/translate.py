@@ -13,6 +13,7 @@ from promptwire.v1 import admin_service_pb2 as admin_pb
 from promptwire.v1 import common_pb2 as common_pb
 from promptwire.v1 import prompt_service_pb2 as pb
 from promptwire_service.commands.batch_resolve import Outcome
+from promptwire_service.commands.get_convergence import AliasState, Convergences
 from promptwire_service.commands.get_status import ServiceStatus
 from promptwire_service.commands.options import WriteOptions
 from promptwire_service.commands.pairs import Resolved
@@ -163,8 +164,40 @@ def _watcher(value: WatcherStatus) -> admin_pb.WatcherStatus:
         start_time=timestamp(value.started_ms),
         subscriptions=value.subscriptions,
         sent_revision=value.sent_revision,
+        applied_revision=value.applied_revision,
         queued=value.queued,
         resyncs=value.resyncs,
+    )
+
+
+def convergences(value: Convergences) -> admin_pb.GetConvergenceResponse:
+    return admin_pb.GetConvergenceResponse(changes=map(_alias_state, value.changes), unheard_services=value.unheard)
+
+
+def _alias_state(value: AliasState) -> admin_pb.AliasConvergence:
+    part = value.part
+    return admin_pb.AliasConvergence(
+        revision=revision(value.revision),
+        name=value.name,
+        alias=value.alias,
+        version=value.version,
+        previous_version=value.previous_version,
+        time=None if value.time_ms is None else timestamp(value.time_ms),
+        actor=value.actor,
+        agents=part.agents,
+        converged=part.converged,
+        silent=part.silent,
+        lagging=[
+            admin_pb.AgentLag(
+                client_id=lag.client_id,
+                client_name=lag.client_name,
+                peer=lag.peer,
+                applied_revision=lag.applied_revision,
+            )
+            for lag in part.lagging
+        ],
+        delay_counts=part.delay_counts if any(part.delay_counts) else (),
+        slowest=duration(math.ceil(part.slowest_ms)) if any(part.delay_counts) else None,
     )
 
 

@@ -58,6 +58,7 @@ class WatchService:
         # Nothing is waited for between this and the hub's knowing the watcher: a drain finds it, or is found here.
         self._refuse_if_draining()
         watcher = Watcher(hub, hello.client_id, hello.client_name, context.peer(), time.time_ns() // 1_000_000)
+        watcher.reports = hello.reports
         try:
             await hub.open(watcher, follows, resume)
             reader = asyncio.create_task(_listen(requests, hub, watcher))
@@ -127,6 +128,12 @@ async def _listen(requests: AsyncIterator[pb.WatchRequest], hub: Hub, watcher: W
                     with suppress(RegistryError):
                         await hub.feed.look()
                         watcher.bookmark(request.renew.nonce)
+                case "applied":
+                    if request.applied.revision.epoch == hub.revision.epoch:
+                        # No agent has what is not published.
+                        number = min(request.applied.revision.number, hub.revision.number)
+                        held = request.applied.held.ToTimedelta().total_seconds()
+                        hub.convergence.applied(watcher, number, held)
                 case "hello":
                     raise invalid(Violation("hello", "must be the first message of the stream, once"))
     except Exception as error:

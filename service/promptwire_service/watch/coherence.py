@@ -2,10 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from promptwire_service.domain.convergence import AliasPoint, Survey
 from promptwire_service.domain.reads import Answer, Freshness
 from promptwire_service.domain.records import PromptRecord, Read, VersionRecord
 from promptwire_service.domain.status import NamespaceStatus, WatcherStatus
@@ -13,6 +14,7 @@ from promptwire_service.storage.base import Store
 from promptwire_service.storage.cached import PROMPT_TTL_SECONDS, CachedStore
 from promptwire_service.watch.feed import Feed
 from promptwire_service.watch.hub import Hub
+from promptwire_service.watch.survey import Surveyor
 from promptwire_service.watch.watcher import Watcher
 
 T = TypeVar("T")
@@ -28,6 +30,7 @@ class Space:
 
     feed: Feed
     hub: Hub
+    surveyor: Surveyor
     used_at: float
 
 
@@ -43,6 +46,7 @@ class Coherence:
     ) -> None:
         self.store = CachedStore(store, cache_max_bytes)
         self.draining = False
+        self._messages = store
         self._clock = clock
         self._spaces: dict[str, Space] = {}
         self._reaper: asyncio.Task[None] | None = None
@@ -55,6 +59,7 @@ class Coherence:
         if self._reaper:
             self._reaper.cancel()
         for space in self._spaces.values():
+            await space.surveyor.close()
             await space.feed.close()
         self._spaces.clear()
 
@@ -99,7 +104,9 @@ class Coherence:
         if space is None:
             hub = Hub(namespace, self.store)
             hub.feed = Feed(namespace, self.store, hub, clock=self._clock)
-            space = self._spaces[namespace] = Space(hub.feed, hub, self._clock())
+            space = self._spaces[namespace] = Space(
+                hub.feed, hub, Surveyor(namespace, self._messages, hub), self._clock()
+            )
         space.used_at = self._clock()
         if not space.feed.head.epoch:
             await space.feed.look()
@@ -117,6 +124,10 @@ class Coherence:
             watchers=tuple(_watcher_status(watcher) for watcher in space.hub.watchers) if space else (),
             watcher_count=sum(len(space.hub.watchers) for space in self._spaces.values()),
         )
+
+    async def survey(self, namespace: str, epoch: str, points: Sequence[AliasPoint], wait_seconds: float) -> Survey:
+        space = await self.space(namespace)
+        return await space.surveyor.ask(epoch, points, wait_seconds)
 
     async def _fresh(self, namespace: str, freshness: Freshness) -> Space:
         space = await self.space(namespace)
@@ -146,6 +157,7 @@ class Coherence:
             if not space.hub.watchers and self._clock() - space.used_at > IDLE_SECONDS:
                 del self._spaces[namespace]
                 self.store.reset(namespace)
+                await space.surveyor.close()
                 await space.feed.close()
 
 
@@ -157,6 +169,7 @@ def _watcher_status(watcher: Watcher) -> WatcherStatus:
         started_ms=watcher.started_ms,
         subscriptions=len(watcher.follows),
         sent_revision=watcher.sent_revision,
+        applied_revision=watcher.applied_revision,
         queued=watcher.queued,
         resyncs=watcher.resyncs,
     )

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field, replace
 
 from promptwire.domain.references import Selector
 from promptwire_service.domain.changes import LogEntry, apply, apply_to_version
+from promptwire_service.domain.convergence import AliasPoint, Part
 from promptwire_service.domain.records import PromptRecord, Revision, VersionRecord
 from promptwire_service.storage.cached import CachedStore
+from promptwire_service.watch.convergence import Convergence
 from promptwire_service.watch.feed import Feed
 from promptwire_service.watch.watcher import Follows, Update, Watcher, versions_of
 
@@ -46,6 +48,7 @@ class Hub:
         self.revision = Revision("", 0)
         self.watchers: set[Watcher] = set()
         self.feed: Feed
+        self.convergence = Convergence()
         self._namespace = namespace
         self._cache = cache
         self._watched: dict[str, _Watched] = {}
@@ -65,6 +68,7 @@ class Hub:
     def leave(self, watcher: Watcher) -> None:
         self.watchers.discard(watcher)
         self.unfollow(watcher, tuple(watcher.follows))
+        self.convergence.moved()
 
     async def follow(self, watcher: Watcher, follows: Follows) -> None:
         """Adds to what a watcher follows; returns once all of that is published. Raises the store's error when it
@@ -115,10 +119,21 @@ class Hub:
         )
         return self._shared.setdefault(key, update)
 
+    def parts(self, epoch: str, points: Sequence[AliasPoint]) -> list[Part]:
+        """What this service's watchers have of some changes of aliases."""
+        known = epoch == self.revision.epoch
+        return [
+            self.convergence.part(
+                point, watched.watchers if (watched := self._watched.get(point.name)) else (), known=known
+            )
+            for point in points
+        ]
+
     def invalidate(self, entries: Sequence[LogEntry]) -> None:
         self._cache.apply(self._namespace, entries)
 
     async def dispatch(self, entries: Sequence[LogEntry], head: Revision) -> int:
+        self.convergence.learn(entries)
         for entry in entries:
             for change in entry.changes:
                 watched = self._unpublished.get(change.name) or self._watched.get(change.name)
@@ -137,6 +152,7 @@ class Hub:
 
     async def restart(self, head: Revision, reason: str) -> int:
         self._cache.reset(self._namespace)
+        self.convergence.restart()
         self._restarting = reason
         names = list(self._watched)
         reads = await asyncio.gather(*(self._cache.prompt(self._namespace, name) for name in names))
@@ -213,3 +229,4 @@ class Hub:
             self._watched[name] = replace(watched, bodies=bodies)
             for watcher in watched.watchers:
                 watcher.mark(name)
+        self.convergence.published(head)

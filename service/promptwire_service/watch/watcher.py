@@ -97,6 +97,11 @@ class Watcher:
     peer: str
     started_ms: int
     follows: dict[str, set[Selector]] = field(default_factory=dict)
+    reports: bool = False
+    """Whether the agent tells what it has applied."""
+    applied_revision: int = 0
+    joined_revision: int = 0
+    """Where the stream was when something was last added to what is followed."""
     sent_revision: int = 0
     resyncs: int = 0
     _sent: dict[str, _Sent] = field(default_factory=dict)
@@ -116,6 +121,7 @@ class Watcher:
     def add(self, name: str, selectors: Collection[Selector]) -> set[Selector]:
         """Follows more of a prompt, and will send its state whole; returns what was not followed before."""
         self._sent.pop(name, None)
+        self.joined_revision = self.hub.revision.number
         followed = self.follows.setdefault(name, set())
         added = set(selectors) - followed
         followed |= added
@@ -137,7 +143,7 @@ class Watcher:
             self._resync = reason
             self.resyncs += 1
         self._sent.clear()
-        self.sent_revision = 0
+        self.sent_revision = self.applied_revision = self.joined_revision = 0
         self.mark(*self.follows)
 
     def resume(self, number: int) -> None:

@@ -14,7 +14,7 @@ from promptwire.cli.output import Output
 from promptwire.cli.session import Globals
 from promptwire.errors import PromptNotFoundError
 from promptwire.status import ServerStatus
-from promptwire.values import AliasChange, Changes, Prompt, PromptVersion, Revision
+from promptwire.values import AliasChange, Changes, Convergence, Prompt, PromptVersion, Revision
 
 NOW_MS = 1_795_000_000_000
 HERE = Revision("epoch-1", 7)
@@ -39,6 +39,7 @@ class StubClient:
     prompts: list[Prompt] = field(default_factory=list)
     moved: AliasChange = field(default_factory=lambda: AliasChange(previous_version=1, revision=HERE))
     status_answer: ServerStatus | None = None
+    convergence_answer: list[Convergence] = field(default_factory=list)
     feed: list[Changes | BaseException] = field(default_factory=list)
     fails: BaseException | None = None
     asked: list[tuple[Any, ...]] = field(default_factory=list)
@@ -93,7 +94,14 @@ class StubClient:
         return iter(self.versions)
 
     def set_prompt_alias(
-        self, name: str, alias: str, version: int, *, expected_version: int | None = None, reason: str = ""
+        self,
+        name: str,
+        alias: str,
+        version: int,
+        *,
+        expected_version: int | None = None,
+        reason: str = "",
+        wait_for_agents: float | None = None,
     ) -> AliasChange:
         self._ask("set_alias", name, alias, version, expected_version, reason)
         return self.moved
@@ -106,6 +114,7 @@ class StubClient:
         expected_version: int | None = None,
         allow_missing: bool = False,
         reason: str = "",
+        wait_for_agents: float | None = None,
     ) -> AliasChange:
         self._ask("delete_alias", name, alias, expected_version, allow_missing, reason)
         return self.moved
@@ -128,6 +137,9 @@ class StubClient:
 
     def status(self) -> SimpleNamespace:
         return SimpleNamespace(target=self.given.target or "localhost:50051", namespace="default")
+
+    def convergence(self) -> list[Convergence]:
+        return self.convergence_answer
 
     def server_status(self) -> ServerStatus:
         self._ask("status")

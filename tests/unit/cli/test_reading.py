@@ -7,7 +7,7 @@ import pytest
 
 from promptwire.errors import UnavailableError
 from promptwire.status import CacheStatus, ServerStatus, StoreStatus, WatcherStatus
-from promptwire.values import Revision
+from promptwire.values import AgentsReport, Convergence, LaggingAgent, Revision
 from tests.unit.cli.conftest import HERE, NOW_MS, Cli, StubClient, a_prompt, a_version
 
 NASTY = "[red]Hi[/] {{who}} \x1b[2J\u202e [link=x]\n  tab\tkept"
@@ -176,6 +176,7 @@ def a_status(reachable: bool = True) -> ServerStatus:
                 start_timestamp=NOW_MS,
                 subscriptions=2,
                 sent_revision=6,
+                applied_revision=5,
                 queued=1,
                 resyncs=0,
             ),
@@ -199,6 +200,34 @@ def test_status_shows_service_store_caches_and_watchers(terminal: Cli, client: S
         ["agent [1]\\x1b", "abc", "ipv4:127.0.0.1:5", "5 min ago", "2", "6", "1"],
     ):
         assert any(all(word in line for word in part) for line in result.stdout.splitlines()), part
+
+
+def test_status_shows_which_agents_have_the_last_changes_of_aliases(terminal: Cli, client: StubClient) -> None:
+    client.status_answer = a_status()
+    lagging = LaggingAgent(client_id="abc", client_name="billing-bot", peer="ipv4:127.0.0.1:5", applied_revision=6)
+    agents = AgentsReport(
+        total=3, converged=2, silent=1, lagging=(lagging,), delay_counts=(1, 1), slowest_seconds=0.002
+    )
+    client.convergence_answer = [
+        Convergence(
+            name="telco",
+            alias="production",
+            version=2,
+            previous_version=None,
+            revision=HERE,
+            timestamp=NOW_MS,
+            actor="ana",
+            agents=agents,
+        )
+    ]
+    result = terminal("status")
+    found = next(line for line in result.stdout.splitlines() if "telco@production" in line)
+    assert "none -> 2" in found
+    assert "2 of 3" in found
+    assert "1 ms" in found
+    assert "billing-bot (ipv4" in result.stdout.replace("\n", "")
+    assert agents.delay_seconds(50) == 0.001
+    assert agents.delay_seconds(99) == 0.002
 
 
 def test_status_knows_no_revision_of_a_namespace_that_the_service_has_not_looked_at(

@@ -10,13 +10,17 @@ import pytest
 import promptwire
 
 EXPORTED = {
+    "AgentsReport",
+    "AliasChange",
     "AliasNotFoundError",
     "AsyncClient",
     "Client",
     "ClientStatus",
     "ConflictError",
+    "Convergence",
     "Handle",
     "InvalidArgumentError",
+    "LaggingAgent",
     "NotFoundError",
     "PermissionDeniedError",
     "Prompt",

@@ -1,11 +1,16 @@
-"""Which servers' histories a namespace has had: a primary that was replaced must not be believed again."""
+"""Which servers' histories a namespace has had: a primary that was replaced is not believed again, unless it stays."""
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from cachetools import LRUCache
 
 from promptwire_service.domain.records import Revision
 
+STAYS_SECONDS = 2.0
+"""For how long a server that was left is refused, from its first answer on. Each refusal has all connections made anew:
+who is still there after that is the primary, whatever was seen before."""
 _NAMESPACES_MAX = 10_000
 _LEFT_MAX = 16
 
@@ -13,7 +18,8 @@ _LEFT_MAX = 16
 @dataclass(slots=True)
 class _Line:
     now: str
-    left: list[str] = field(default_factory=list)
+    left: dict[str, float | None] = field(default_factory=dict)
+    """Servers, the latest last, and since when each answers again."""
 
 
 class Lineage:
@@ -21,7 +27,8 @@ class Lineage:
     primary for a while, and answer from a history that is over.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._lines: LRUCache[str, _Line] = LRUCache(_NAMESPACES_MAX)
 
     def admits(self, namespace: str, at: Revision) -> bool:
@@ -30,9 +37,18 @@ class Lineage:
         line = self._lines.get(namespace)
         if line is None:
             self._lines[namespace] = _Line(server)
-        elif server in line.left:
-            return False
-        elif server != line.now:
-            line.left = [*line.left[1 - _LEFT_MAX :], line.now]
-            line.now = server
+            return True
+        if server == line.now:
+            return True
+        if server in line.left:
+            since = line.left[server]
+            if since is None:
+                line.left[server] = since = self._clock()
+            if self._clock() - since < STAYS_SECONDS:
+                return False
+            del line.left[server]
+        line.left[line.now] = None
+        if len(line.left) > _LEFT_MAX:
+            del line.left[next(iter(line.left))]
+        line.now = server
         return True

@@ -12,7 +12,7 @@ import structlog
 from redis.asyncio import Redis
 from redis.asyncio.connection import Connection, SSLConnection
 from redis.asyncio.retry import Retry
-from redis.asyncio.sentinel import Sentinel
+from redis.asyncio.sentinel import MasterNotFoundError, Sentinel
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
@@ -50,14 +50,31 @@ class Locator:
         self.primary: Address | None = None
         """As they said last."""
         self._said_at = -float("inf")
+        self._fail_overs = 0
+        """The Sentinels' own number of the newest of them that was heard of."""
 
     async def locate(self, known_seconds: float = 0.0) -> Address:
         """The primary; as was said up to so many seconds ago. Raises RedisError."""
         async with self._asking:
             if self.primary is None or time.monotonic() - self._said_at > known_seconds:
-                host, port = await self._sentinel.discover_master(self._name)
-                self.primary, self._said_at = (str(host), int(port)), time.monotonic()
+                self.primary, self._said_at = await self._ask(), time.monotonic()
             return self.primary
+
+    async def _ask(self) -> Address:
+        """Asks all of them: one that was away may name a primary that was replaced, and each fail-over has a number."""
+        asked = (client.sentinel_master(self._name, return_responses=True) for client in self._sentinel.sentinels)
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        states = [answer for answer in answers if isinstance(answer, dict)]
+        if not states:
+            errors = [error for error in answers if isinstance(error, Exception)]
+            known = [error for error in errors if "No such master" not in str(error)]
+            raise known[0] if len(known) == len(answers) else _nobody(self._name)
+        state = max(states, key=lambda state: int(state["config-epoch"]))
+        fail_overs = int(state["config-epoch"])
+        if fail_overs < self._fail_overs or state["is_sdown"] or state["is_odown"]:
+            raise _nobody(self._name)
+        self._fail_overs = fail_overs
+        return str(state["ip"]), int(state["port"])
 
     async def aclose(self) -> None:
         for client in self._sentinel.sentinels:
@@ -121,3 +138,7 @@ def primary_server(target: StoreTarget, replicas: Replicas | None) -> PrimarySer
     connection_class = _SecurePrimaryConnection if target.scheme == "rediss" else _PrimaryConnection
     address = {"host": target.host, "port": target.port, "locator": locator}
     return PrimaryServer(locator, *clients(target, connection_class, **address), replicas)
+
+
+def _nobody(name: str) -> MasterNotFoundError:
+    return MasterNotFoundError(f"No master found for {name!r}")
