@@ -204,11 +204,20 @@ def an_agent_resyncs(stage: Stage, raw: Raw, address: str) -> None:
     with closing(Agent("agent", address, "red", 1, stage.history, **LEASE)) as agent:
         agent.load(NAME, "staging")
         agent.load(NAME, ALIAS)
+        until_watched(agent)
         stage.restore("red", backup)
         # Longer than the lease: what is handed out as fresh from then on is vouched for by the new history.
         for _ in range(12):
             time.sleep(0.1)
             agent.load(NAME, "staging")
+
+
+def until_watched(agent: Agent) -> None:
+    """Returns once the agent's stream has told it everything."""
+    deadline = time.monotonic() + 10
+    while not agent.watched:
+        assert time.monotonic() < deadline, "the watch does not come up"
+        time.sleep(0.01)
 
 
 def a_request_is_repeated(stage: Stage, raw: Raw, address: str) -> None:
@@ -229,9 +238,8 @@ def an_agent_is_cut_off(stage: Stage, raw: Raw, address: str) -> None:
         closing(proxy),
         closing(Agent("agent", proxy.address, "red", 1, stage.history, on_stale="fail", **LEASE)) as agent,
     ):
-        for _ in range(20):
-            agent.load(NAME, ALIAS)
-            time.sleep(0.02)
+        agent.load(NAME, ALIAS)
+        until_watched(agent)
         proxy.set("blackhole")
         raw.set_alias("red", NAME, ALIAS, 2, raw.request_id())
         deadline = time.monotonic() + 3.0
@@ -244,6 +252,7 @@ def an_agent_reads_its_write(stage: Stage, raw: Raw, address: str) -> None:
     """Before it can have been told of it."""
     with closing(Agent("agent", address, "red", 1, stage.history)) as agent:
         agent.load(NAME, ALIAS)
+        until_watched(agent)
         stage.gate("log")
         agent.write(NAME, ALIAS, 2)
         with in_thread(lambda: agent.load(NAME, ALIAS)) as reading:

@@ -142,6 +142,11 @@ class Agent:
     def close(self) -> None:
         self._made.close()
 
+    @property
+    def watched(self) -> bool:
+        """Whether its stream has vouched for what it has loaded."""
+        return self._made.status().fresh
+
     def load(self, name: str, selector: str, hits: int = 1) -> None:
         reference = f"{name}@{selector}"
         self._hits(name, selector, self.client, lambda: self._made.load_prompt(reference), hits)

@@ -59,15 +59,16 @@ def _read(session: _Session, op: Op, lineages: list[Lineage]) -> bool:
     place = session.places.get((op.name, op.selector)) or session.wrote.get(op.name) or {0: 0}
     meaning, reached = answer_of(op), {}
     for number, lineage in enumerate(lineages):
-        if number in place:
+        if min(place) < number and op.end >= lineage.log.start:
+            # It may have come here with this read: to what the backup held, or to something newer.
+            least = lineage.index_at(op.name, lineage.log.base)
+        elif number in place:
             least = place[number]
-        elif min(place) < number and op.end >= lineage.log.start:
-            least = 0  # the store went back to a backup: what is read from there on may be anything of it
         else:
             continue
         positions = lineage.positions(op.name, op.selector, meaning)
         found = bisect_left(positions, least)
-        if found < len(positions):
+        if found < len(positions) and lineage.came_by(op.name, positions[found]) <= op.end:
             reached[number] = positions[found]
     if reached:
         session.places[op.name, op.selector] = reached
