@@ -67,7 +67,11 @@ class Op:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
-    """What a Watch stream (`open`, `update`, `bookmark`, `resync`, `end`) or the change feed (`from`, `change`) told."""
+    """What a watcher was told by Watch streams, or a reader by the change feed; `kind` says what.
+
+    Of Watch: `open`, `follow`, `update`, `bookmark`, `resync`, `end`, and `done` when it ought to know the last state.
+    Of the feed: `from`, `change`, and `feed_done`.
+    """
 
     client: str
     """One watcher over all its streams; its lines are in order."""

@@ -11,14 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-
 from tests.faults.history import Entry, Fault, Log, Sink, now
 from tests.faults.topology import Topology, ready
 from tests.support.proxy import Mode
 from tests.support.service import ServiceProcess
 
-HOLD_SECONDS = (0.2, 2.5)
 PAUSE_SECONDS = (0.3, 1.2)
+KILL_SECONDS = (0.05, 0.5)
 
 
 @dataclass(slots=True)
@@ -38,6 +37,8 @@ class Nemesis:
     draw: random.Random
     sink: Sink
     kinds: list[str] = field(default_factory=list)
+    hold_seconds: tuple[float, float] = (0.2, 2.5)
+    """How long what can last is kept up, at random."""
     _lineages: dict[str, tuple[int, int]] = field(default_factory=dict)
     """By namespace: when the present one began, and how many entries it took over."""
 
@@ -45,7 +46,16 @@ class Nemesis:
         self.kinds = self.kinds or self._all_kinds()
 
     def _all_kinds(self) -> list[str]:
-        kinds = ["kill_service", "pause_service", "kill_store", "pause_store", "drop", "delay", "blackhole", "half_open"]
+        kinds = [
+            "kill_service",
+            "pause_service",
+            "kill_store",
+            "pause_store",
+            "drop",
+            "delay",
+            "blackhole",
+            "half_open",
+        ]
         if self.topology.store_proxies:
             kinds += ["store_drop", "store_delay", "store_blackhole", "store_half_open"]
         if self.topology.disk:
@@ -64,6 +74,21 @@ class Nemesis:
             # For a random while all is well; a moment, not a condition, is what is wanted.
             time.sleep(self.draw.uniform(*PAUSE_SECONDS))
 
+    def kill(self, count: int) -> None:
+        """kill -9 of the service or of its store, one soon after the other, also while they start again."""
+        for _ in range(count):
+            # Writes go on for a random while; a moment, not a condition, is what is wanted here.
+            time.sleep(self.draw.uniform(*KILL_SECONDS))
+            begun, kind = now(), self.draw.choice(("kill_store", "kill_service"))
+            try:
+                if kind == "kill_store":
+                    self.topology.kill_primary()
+            except (LookupError, ProcessLookupError):
+                kind = "kill_service"  # the store is being started: its service is killed in the middle of that
+            if kind == "kill_service":
+                self._kill_service()
+            self.sink.add(Fault(kind=kind, start=begun, end=now()))
+
     def do(self, kind: str) -> None:
         begun = now()
         detail = getattr(self, f"_{kind}", None)
@@ -72,7 +97,7 @@ class Nemesis:
         self.sink.add(Fault(kind=kind, start=begun, end=now(), detail=said or ""))
 
     def _hold(self) -> None:
-        time.sleep(self.draw.uniform(*HOLD_SECONDS))
+        time.sleep(self.draw.uniform(*self.hold_seconds))
 
     def _kill_service(self) -> None:
         service = self.draw.choice(self.topology.services)
@@ -139,7 +164,9 @@ class Nemesis:
     def _take_backup(self) -> _Backup:
         with contextlib.closing(self.topology.store()) as store:
             # One script: all of one moment.
-            script = "local r = {} for _, k in ipairs(redis.call('KEYS', '*')) do r[#r + 1] = {k, redis.call('DUMP', k), "
+            script = (
+                "local r = {} for _, k in ipairs(redis.call('KEYS', '*')) do r[#r + 1] = {k, redis.call('DUMP', k), "
+            )
             rows = store.eval(script + "redis.call('PTTL', k)} end return r", 0)
             keys = [(key, dump, max(0, ttl)) for key, dump, ttl in rows]
             revisions = {}
@@ -230,5 +257,3 @@ def _fill(path: Path) -> int:
         while True:
             size += file.write(b"\0" * (1 << 20)) or 0
     return size
-
-

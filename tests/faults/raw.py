@@ -59,9 +59,7 @@ class Raw:
             namespace=namespace, name=name, content=common.Content(text=text), write=_write(request_id)
         )
         asked = {"kind": "register", "text": text}
-        return self._write(
-            self.stub.RegisterPrompt, request, asked, lambda answer: {"version": answer.version.version}
-        )
+        return self._write(self.stub.RegisterPrompt, request, asked, lambda answer: {"version": answer.version.version})
 
     def set_alias(
         self, namespace: str, name: str, alias: str, version: int, request_id: str, expected: int | None = None
@@ -132,9 +130,7 @@ class Raw:
             max_age_ns=age_ns,
         )
 
-    def _write(
-        self, method: Any, request: Any, asked: dict[str, Any], told: Callable[[Any], dict[str, Any]]
-    ) -> Op:
+    def _write(self, method: Any, request: Any, asked: dict[str, Any], told: Callable[[Any], dict[str, Any]]) -> Op:
         asked |= {"namespace": request.namespace, "name": request.name, "request_id": request.write.request_id}
         start = now()
         try:

@@ -1,6 +1,5 @@
 """A round: one topology, traffic, faults, then quiet; its history, checked."""
 
-import json
 import random
 import subprocess
 import sys
@@ -12,10 +11,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.faults.checkers import CHECKS
-from tests.faults.checkers.truth import Truth
+from tests.faults.checkers import violations
 from tests.faults.checkers.violation import Violation
-from tests.faults.history import History, Recorder, load, save
+from tests.faults.history import History, Recorder, load
 from tests.faults.nemesis import Nemesis
 from tests.faults.topology import Topology, ready, running
 from tests.faults.worker import Spec
@@ -30,12 +28,18 @@ class Round:
 
     topology: str
     seed: int
-    seconds: float
+    seconds: float = 60.0
     directory: Path
     """Of this round alone; histories stay there."""
     kinds: Sequence[str] = ()
     """Of faults; all that the topology has if empty."""
+    hold_seconds: tuple[float, float] = (0.2, 2.5)
+    """How long a fault is kept up."""
+    kills: int = 0
+    """If not 0: so many kills -9 of service and store, instead of `seconds` of faults of all kinds."""
     writers: int = 4
+    pause_seconds: float = 0.04
+    """Mean pause of a writer between two calls."""
     readers: int = 4
     watchers: int = 4
 
@@ -101,14 +105,18 @@ def run(plan: Round) -> Result:
     began = time.monotonic()
     with running(plan.topology, plan.directory / "run", served(plan.seed)) as topology:
         recorder = Recorder(plan.directory / "nemesis.jsonl")
-        nemesis = Nemesis(topology, NAMESPACES, random.Random(plan.seed), recorder, list(plan.kinds))
+        draw = random.Random(plan.seed)
+        nemesis = Nemesis(topology, NAMESPACES, draw, recorder, list(plan.kinds), plan.hold_seconds)
         with ExitStack() as stack:
             workers = []
             for spec in specs(plan, topology):
                 workers.append(Worker(spec, plan.directory / "workers.log"))
                 stack.callback(workers[-1].end)
             began = time.monotonic()
-            nemesis.run(began + plan.seconds)
+            if plan.kills:
+                nemesis.kill(plan.kills)
+            else:
+                nemesis.run(began + plan.seconds)
             seconds = time.monotonic() - began
             ready(topology)
             for order, answer in (("quiet", "quiet"), ("finish", "finished")):
@@ -142,14 +150,14 @@ def specs(plan: Round, topology: Topology) -> list[Spec]:
             seed=plan.seed * 10 + number,
             clients=max(1, counts[kind] // 2 if kind == "write" else counts[kind]),
             path=str(plan.directory / f"{kind}{number}.jsonl"),
+            pause_seconds=plan.pause_seconds,
         )
         for number, kind in enumerate(("write", "write", "read", "watch"))
     ]
 
 
 def judge(history: History, seconds: float) -> Result:
-    truth = Truth(history)
-    result = Result(history, [one for check in CHECKS.values() for one in check(history, truth)], seconds=seconds)
+    result = Result(history, violations(history), seconds=seconds)
     for op in history.ops:
         kind = {"read": "strong read" if op.strong else "cached read", "load": "client load"}.get(op.kind, op.kind)
         result.operations[kind] += 1
@@ -161,12 +169,16 @@ def judge(history: History, seconds: float) -> Result:
     return result
 
 
-def keep(result: Result, directory: Path, command: str) -> str:
+def explain(result: Result, plan: Round) -> str:
     """What to print of a round that went wrong: the first violations, where the history is, how to run it again."""
-    save(result.history, directory / "history.json")
-    lines = [str(violation) for violation in result.violations[:5]]
-    more = len(result.violations) - len(lines)
-    if more > 0:
-        kinds = json.dumps(Counter(one.check for one in result.violations))
-        lines.append(f"... and {more} more: {kinds}")
-    return "\n".join([*lines, f"history: {directory}", f"again: {command}"])
+    shown = {violation.check: str(violation) for violation in reversed(result.violations)}
+    counted = Counter(violation.check for violation in result.violations)
+    again = f"KILLS={plan.kills}" if plan.kills else f"MINUTES=1 ARGS='--topologies {plan.topology}'"
+    return "\n".join(
+        [
+            *shown.values(),
+            f"violations: {', '.join(f'{count} {check}' for check, count in counted.items())}",
+            f"history: {plan.directory}",
+            f"again: make faults SEED={plan.seed} {again}",
+        ]
+    )

@@ -1,9 +1,9 @@
 """The real service with rare orders made frequent: `python -m tests.faults.served [OPTIONS] -- serve ...`.
 
 Failpoints, `--failpoint NAME=PROBABILITY:SECONDS`, hold up a call at a place where another one may overtake it:
-`read` (what a fill read, before anyone gets it), `log` (a page of the log), `written` (a write's answer). `--lose-bells
-PROBABILITY` loses pub/sub messages. `--jump-clock` makes the wall clock jump all the time. The product has no such code:
-it is wrapped from here.
+`read` (what a fill read, before anyone gets it), `log` (a page of the log), `written` (a write's answer).
+`--lose-bells PROBABILITY` loses pub/sub messages. `--jump-clock` makes the wall clock jump all the time. The product
+has no such code: it is wrapped from here.
 """
 
 import argparse

@@ -3,7 +3,6 @@
 import queue
 import random
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import grpc
@@ -138,9 +137,7 @@ class Watcher:
         states = {state.name: _state(state) for part in parts for state in part.states}
         self._at = (last.revision.epoch, last.revision.number)
         self._told |= states.keys()
-        self._record(
-            "update", epoch=self._at[0], revision=self._at[1], previous=first.prev_revision, states=states
-        )
+        self._record("update", epoch=self._at[0], revision=self._at[1], previous=first.prev_revision, states=states)
 
     def _bookmark(self, bookmark: pb.WatchBookmark) -> None:
         self._at = (bookmark.revision.epoch, bookmark.revision.number)
@@ -192,9 +189,7 @@ class FeedReader:
         try:
             if self._at is None:
                 self._at = (self._first(None).epoch, 0)
-            request = pb.StreamChangesRequest(
-                namespace=self._namespace, after=_revision(self._at), stop_at_end=to_end
-            )
+            request = pb.StreamChangesRequest(namespace=self._namespace, after=_revision(self._at), stop_at_end=to_end)
             call = self._call = self._stub.StreamChanges(request, timeout=SILENT_SECONDS if to_end else None)
             first = next(call)
             self._record("from", epoch=first.revision.epoch, revision=first.revision.number, token=self._at)
@@ -254,5 +249,3 @@ def _entry(message: pb.StreamChangesResponse) -> dict[str, Any]:
             value = getattr(what, field)
             entry[field.removesuffix("_version")] = dict(value) if field == "tags" else value
     return entry
-
-

@@ -131,9 +131,7 @@ def share_the_cache(patch: Patch) -> None:
     """Cache keys without their namespace."""
     for method in ("prompt", "version", "peek_prompt", "peek_version"):
         real = getattr(CachedStore, method)
-        patch.setattr(
-            CachedStore, method, lambda self, namespace, *key, real=real: real(self, "red", *key)
-        )
+        patch.setattr(CachedStore, method, lambda self, namespace, *key, real=real: real(self, "red", *key))
 
 
 # What happens.

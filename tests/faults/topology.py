@@ -118,9 +118,7 @@ class Standalone:
         self.proxies = [_proxy("127.0.0.1", service.port, stack) for service in self.services]
 
     def _run(self) -> None:
-        self._server = self._running.enter_context(
-            running_server(valkey_server(), *FSYNC, directory=self._directory)
-        )
+        self._server = self._running.enter_context(running_server(valkey_server(), *FSYNC, directory=self._directory))
         for proxy in self.store_proxies:
             proxy.redirect(self._server.port)
 

@@ -1,7 +1,7 @@
 """One process of a run's traffic: `python -m tests.faults.worker SPEC`, where SPEC is JSON; see Spec.
 
-Reads its orders from stdin: `quiet` stops writers and readers, `finish` lets watchers come to the end; a line `quiet` or
-`finished` on stdout answers each.
+Reads its orders from stdin: `quiet` stops writers and readers, `finish` lets watchers come to the end; a line `quiet`
+or `finished` on stdout answers each.
 """
 
 import json
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tests.faults.history import Recorder
+from tests.faults.raw import Raw
 from tests.faults.streams import FeedReader, Watcher
 from tests.faults.workload import (
     ALIASES,
@@ -64,8 +65,21 @@ def main() -> None:
                 thread.start()
             for thread in finishing:
                 thread.join()
+            if spec.kind == "watch":
+                read_everything(spec, recorder)
             recorder.close()
             print("finished", flush=True)
+
+
+def read_everything(spec: Spec, recorder: Recorder) -> None:
+    """Each version and alias, strongly: all that was acknowledged is to be there."""
+    raw = Raw(f"{spec.name}.end", spec.targets[0], recorder)
+    for namespace in NAMESPACES:
+        for prompt in PROMPTS:
+            newest = raw.resolve(namespace, prompt, "latest", strong=True).version
+            for selector in (*ALIASES, *map(str, range(1, newest + 1))):
+                raw.resolve(namespace, prompt, selector, strong=True)
+    raw.close()
 
 
 def _run(client: Any, ended: threading.Event) -> None:

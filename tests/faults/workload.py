@@ -107,9 +107,7 @@ class Writer:
 class Agent:
     """Reads through promptwire.Client in bursts of hits, by handle too, and now and then writes."""
 
-    def __init__(
-        self, client: str, target: str, namespace: str, seed: int, sink: Sink, **options: Any
-    ) -> None:
+    def __init__(self, client: str, target: str, namespace: str, seed: int, sink: Sink, **options: Any) -> None:
         self.client = client
         self._namespace = namespace
         self._draw = random.Random(seed)

@@ -1,5 +1,6 @@
 """Strong reads and writes of each alias are linearizable (G3)."""
 
+import itertools
 import math
 from collections.abc import Iterator
 
@@ -32,9 +33,8 @@ def registers(history: History, truth: Truth | None = None) -> dict[Key, list[Ca
             else:
                 lineage = lineage_of(op.epoch) if op.outcome == "ok" else ""
                 writes.setdefault(key, {}).setdefault((op.request_id, lineage), []).append(op)
-        elif op.kind == "read" and op.strong and op.outcome == "ok" and not op.selector.isdigit():
-            if op.selector != "latest":
-                calls.setdefault(key, []).append(_read(op))
+        elif op.kind == "read" and op.strong and op.outcome == "ok" and _is_alias(op.selector):
+            calls.setdefault(key, []).append(_read(op))
     for key, by_request in writes.items():
         for (request_id, lineage), ops in by_request.items():
             if lineage:
@@ -43,9 +43,13 @@ def registers(history: History, truth: Truth | None = None) -> dict[Key, list[Ca
             else:
                 answered = {of for one, of in by_request if one == request_id and of}
                 calls[key] += _in_doubt(ops, answered, truth)
-    for key, some in calls.items():
-        some += _rewinds(key, truth)
+    for key in calls:
+        calls[key] += _rewinds(key, truth)
     return calls
+
+
+def _is_alias(selector: str) -> bool:
+    return selector != "latest" and not selector.isdigit()
 
 
 def _read(op: Op) -> Call[int]:
@@ -93,7 +97,7 @@ def _as_logged(entry: Entry, state: int) -> int | None:
 def _rewinds(key: Key, truth: Truth | None) -> Iterator[Call[int]]:
     """A backup that was restored sets every alias to what it was then."""
     lineages = truth.lineages.get(key[0], []) if truth else []
-    for before, later in zip(lineages, lineages[1:], strict=False):
+    for before, later in itertools.pairwise(lineages):
         value = later.at(key[1], later.log.base).aliases.get(key[2], 0)
         yield Call(later.log.start, before.log.end, lambda _, value=value: value, what=f"back to {value}")
 

@@ -26,7 +26,7 @@ class _Session:
 def check(history: History, truth: Truth) -> Iterator[Violation]:
     sessions: dict[tuple[str, str], _Session] = {}
     for op in history.ops:
-        if op.outcome != "ok":
+        if op.outcome != "ok" or _unbound(op):
             continue
         session = sessions.setdefault((op.client, op.namespace), _Session())
         lineages = truth.lineages.get(op.namespace, [])
@@ -39,6 +39,11 @@ def check(history: History, truth: Truth) -> Iterator[Violation]:
             yield Violation("monotonic", message, op.namespace, op.name, shows)
         session.last[op.name, op.selector] = op
     yield from _tokens(history, truth)
+
+
+def _unbound(op: Op) -> bool:
+    """A cached read that is asked without a token knows nothing of its session."""
+    return op.kind == "read" and not op.strong and op.token is None
 
 
 def _wrote(session: _Session, op: Op, lineages: list[Lineage]) -> None:
@@ -78,7 +83,8 @@ def _read(session: _Session, op: Op, lineages: list[Lineage]) -> bool:
 def _tokens(history: History, truth: Truth) -> Iterator[Violation]:
     """An answer is at least as new as the `min_revision` that was asked for, in the same history."""
     for op in history.ops:
-        if op.outcome == "ok" and op.token and op.epoch and lineage_of(op.token[0]) == lineage_of(op.epoch):
-            if op.revision < op.token[1]:
-                message = f"{op.client} asked for revision {op.token[1]} or newer and got {op.revision}"
-                yield Violation("min_revision", message, op.namespace, op.name, [op])
+        if op.outcome != "ok" or not op.token or lineage_of(op.token[0]) != lineage_of(op.epoch):
+            continue
+        if op.revision < op.token[1]:
+            message = f"{op.client} asked for revision {op.token[1]} or newer and got {op.revision}"
+            yield Violation("min_revision", message, op.namespace, op.name, [op])

@@ -1,4 +1,4 @@
-"""Watch streams are bookmarkable, ordered, unique, atomic, reliable and resumable (G6, G9): each tells states that existed.
+"""Watch streams are bookmarkable, ordered, unique, atomic, reliable and resumable: they tell states that existed (G9).
 
 The properties are those that etcd promises of its watches (https://etcd.io/docs/latest/learning/api_guarantees/), read
 for streams of states: intermediate ones may be skipped, the last one never.
@@ -81,9 +81,9 @@ def _update(view: _View, told: Told, truth: Truth) -> Iterator[tuple[str, str, s
     lineage = truth.lineage(told.namespace, told.epoch)
     for name, state in told.states.items():
         known = view.states.get(name)
-        if not fresh and state and known and state["etag"] == known["etag"] and not state["bodies"]:
-            if name not in view.pending:
-                yield "unique", f"told the state of revision {state['etag']} twice", name
+        again = state and known and state["etag"] == known["etag"] and not state["bodies"]
+        if again and not fresh and name not in view.pending:
+            yield "unique", "told what it had told already", name
         view.states[name] = state
         view.bodies.setdefault(name, {}).update(state["bodies"] if state else {})
     view.pending -= told.states.keys()

@@ -40,7 +40,9 @@ def _log(namespace: str, before: Lineage | None, later: Lineage, truth: Truth) -
     seen: dict[str, Entry] = {}
     for entry in later.log.entries:
         if entry.request_id in seen:
-            message = f"request {entry.request_id} happened at revisions {seen[entry.request_id].number}, {entry.number}"
+            message = (
+                f"request {entry.request_id} happened at revisions {seen[entry.request_id].number}, {entry.number}"
+            )
             yield Violation("exactly_once", message, namespace, entry.name)
         seen[entry.request_id] = entry
         if entry.request_id not in truth.attempts.get(namespace, {}):
