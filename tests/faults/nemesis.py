@@ -30,7 +30,7 @@ class _Backup:
 
 @dataclass(slots=True)
 class Nemesis:
-    """Faults of a topology. `run` goes through all kinds in random order, again and again."""
+    """Faults of a topology, by the names that `do` takes."""
 
     topology: Topology
     namespaces: tuple[str, ...]
@@ -65,12 +65,14 @@ class Nemesis:
         return [*kinds, "restore"]
 
     def run(self, until: float) -> None:
-        """Until this time of time.monotonic, and then until the last fault is mended."""
+        """All kinds once, and again until this time of time.monotonic; all is mended afterwards."""
         queue: list[str] = []
-        while time.monotonic() < until:
+        while True:
             if not queue:
                 queue = self.draw.sample(self.kinds, len(self.kinds))
             self.do(queue.pop())
+            if not queue and time.monotonic() >= until:
+                return
             # For a random while all is well; a moment, not a condition, is what is wanted.
             time.sleep(self.draw.uniform(*PAUSE_SECONDS))
 

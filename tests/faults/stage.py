@@ -67,15 +67,21 @@ class Stage:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
-        self._services: list[Service] = []
+        self._services: dict[str, Service] = {}
         self._began: dict[str, tuple[int, int]] = {}
         """By namespace: since when its present history is, and how many revisions it took over."""
 
-    def serve(self) -> str:
+    def serve(self, address: str = "127.0.0.1:0") -> str:
         """Starts a service; its address."""
         service = Service(self.store)
-        self._services.append(service)
-        return str(self.do(service.start("127.0.0.1:0")))
+        address = str(self.do(service.start(address)))
+        self._services[address] = service
+        return address
+
+    def restart(self, address: str) -> None:
+        """Drains a service, and starts another one, that knows nothing, in its place."""
+        self.do(self._services.pop(address).stop(0))
+        self.serve(address)
 
     def do(self, work: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(SECONDS)
@@ -121,7 +127,7 @@ class Stage:
         for place in list(self.store.gates):
             self.lift(place)
         self.do(keep())
-        for service in self._services:
+        for service in self._services.values():
             self.do(service.stop(0))
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()

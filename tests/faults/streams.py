@@ -24,9 +24,17 @@ class Watcher:
     """Follows prompts over one stream after the other, and records all that it is told."""
 
     def __init__(
-        self, client: str, target: str, namespace: str, follows: dict[str, list[str]], seed: int, sink: Sink
+        self,
+        client: str,
+        target: str,
+        namespace: str,
+        follows: dict[str, list[str]],
+        seed: int,
+        sink: Sink,
+        renew_seconds: float = RENEW_SECONDS,
     ) -> None:
         self.client = client
+        self._renew_seconds = renew_seconds
         self._namespace = namespace
         self._follows = follows
         self._draw = random.Random(seed)
@@ -60,7 +68,7 @@ class Watcher:
 
     def _tick(self) -> None:
         """Sends Renews, and gives up a stream that does not answer."""
-        while not self._ended.wait(RENEW_SECONDS):
+        while not self._ended.wait(self._renew_seconds):
             call, waiting = self._call, min(self._sent.values(), default=None)
             if call is None:
                 continue

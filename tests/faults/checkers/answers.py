@@ -1,4 +1,4 @@
-"""An answer is what the store held where it says so, in the namespace that was asked; no error is a bug (G5, G8, G10)."""
+"""An answer is what the store held where it says so, of the namespace that was asked; no error is a bug."""
 
 from collections.abc import Iterator
 

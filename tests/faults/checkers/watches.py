@@ -69,7 +69,7 @@ def _update(view: _View, told: Told, truth: Truth) -> Iterator[tuple[str, str, s
     fresh = view.replacing
     if view.replacing:
         view.states, view.bodies, view.replacing = {}, {}, False
-        if missing := view.follows.keys() - told.states.keys():
+        if missing := view.follows.keys() - told.states.keys() - view.pending:
             yield "resumable", f"what replaces everything does not tell of {sorted(missing)}", ""
     elif before is not None:
         if before[0] != told.epoch:
