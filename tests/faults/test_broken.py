@@ -240,7 +240,7 @@ def an_agent_is_cut_off(stage: Stage, raw: Raw, address: str) -> None:
         until_watched(agent)
         proxy.set("blackhole")
         raw.set_alias("red", NAME, ALIAS, 2, raw.request_id())
-        deadline = time.monotonic() + 3.0
+        deadline = time.monotonic() + 2.7
         while time.monotonic() < deadline:
             time.sleep(0.1)
             agent.load(NAME, ALIAS)
