@@ -119,7 +119,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--kills", type=int, default=0, help="so many kills -9 instead, with --parallel setups at a time"
     )
-    parser.add_argument("--parallel", type=int, default=3)
+    parser.add_argument("--parallel", type=int, default=2)
     parser.add_argument("--seed", type=int, default=random.randrange(1_000_000))
     parser.add_argument("--round-seconds", type=float, default=60)
     parser.add_argument("--topologies", nargs="+", default=list(TOPOLOGIES), choices=list(TOPOLOGIES))

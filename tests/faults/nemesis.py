@@ -12,12 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from tests.faults.history import Entry, Fault, Log, Sink, now
+from tests.faults.raw import Raw
 from tests.faults.topology import Topology, ready
 from tests.support.proxy import Mode
 from tests.support.service import ServiceProcess
 
 PAUSE_SECONDS = (0.3, 1.2)
-KILL_SECONDS = (0.05, 0.5)
+KILL_SECONDS = (0.02, 0.3)
+WRITE_SECONDS = 60.0
+PROBE = "probe"
+"""The prompt that the nemesis itself writes."""
 
 
 @dataclass(slots=True)
@@ -78,7 +82,9 @@ class Nemesis:
 
     def kill(self, count: int) -> None:
         """kill -9 of the service or of its store, one soon after the other, also while they start again."""
+        probe = Raw("nemesis", self.topology.services[0].target, self.sink)
         for _ in range(count):
+            self._write_once(probe, self.namespaces[0])
             # Writes go on for a random while; a moment, not a condition, is what is wanted here.
             time.sleep(self.draw.uniform(*KILL_SECONDS))
             begun, kind = now(), self.draw.choice(("kill_store", "kill_service"))
@@ -90,6 +96,23 @@ class Nemesis:
             if kind == "kill_service":
                 self._kill_service()
             self.sink.add(Fault(kind=kind, start=begun, end=now()))
+        self._write_once(probe, self.namespaces[0])
+        probe.close()
+
+    def begin(self) -> None:
+        """Returns once each namespace has been written to: all that is broken from here on is in use."""
+        probe = Raw("first", self.topology.services[0].target, self.sink)
+        for namespace in self.namespaces:
+            self._write_once(probe, namespace)
+        probe.close()
+
+    def _write_once(self, probe: Raw, namespace: str) -> None:
+        """Returns once a write is acknowledged."""
+        request_id, deadline = probe.request_id(), time.monotonic() + WRITE_SECONDS
+        while probe.register(namespace, PROBE, f"{namespace} {request_id}", request_id).outcome != "ok":
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"no write is acknowledged for {WRITE_SECONDS:g} s")
+            time.sleep(0.02)
 
     def do(self, kind: str) -> None:
         begun = now()
@@ -211,10 +234,10 @@ class Nemesis:
                 identity = store.hget(_meta(namespace), "id")
                 self._keep(namespace, identity, store.xrange(_log(namespace)), 0)
 
-    def _keep(self, namespace: str, identity: bytes | None, rows: Any, end: int) -> None:
+    def _keep(self, namespace: str, identity: Any, rows: Any, end: int) -> None:
         start, base = self._lineages.get(namespace, (0, 0))
         entries = tuple(entry_of(number, fields) for number, fields in rows)
-        lineage = (identity or b"").decode()
+        lineage = (identity or b"empty").decode()
         self.sink.add(Log(namespace=namespace, lineage=lineage, start=start, end=end, base=base, entries=entries))
 
 

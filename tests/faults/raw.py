@@ -26,7 +26,7 @@ _REFUSED = {
 _OPTIONS = [
     ("grpc.initial_reconnect_backoff_ms", 50),
     ("grpc.min_reconnect_backoff_ms", 50),
-    ("grpc.max_reconnect_backoff_ms", 500),
+    ("grpc.max_reconnect_backoff_ms", 200),
     # Each its own connection: else all sessions of a process would break together.
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.lb_policy_name", "round_robin"),
@@ -157,8 +157,7 @@ class Raw:
 
 def reason_of(error: grpc.RpcError) -> tuple[str, str]:
     """The service's reason, empty if it is not the service's error, and gRPC's code."""
-    ours = from_rpc_error(error, "the service", CALL_SECONDS)
-    return (ours.reason if ours.metadata is not None else ""), error.code().name
+    return from_rpc_error(error, "the service", CALL_SECONDS).reason, error.code().name
 
 
 def _reference(name: str, selector: str) -> str:

@@ -112,6 +112,9 @@ def run(plan: Round) -> Result:
             for spec in specs(plan, topology):
                 workers.append(Worker(spec, plan.directory / "workers.log"))
                 stack.callback(workers[-1].end)
+            for worker in workers:
+                worker.answer("started")
+            nemesis.begin()
             began = time.monotonic()
             if plan.kills:
                 nemesis.kill(plan.kills)

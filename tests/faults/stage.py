@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from promptwire_service.domain.changes import LogEntry, LogPage
-from promptwire_service.domain.records import PromptRecord, Read
+from promptwire_service.domain.records import PromptRecord, Read, VersionRecord
 from promptwire_service.server import Service
 from promptwire_service.storage.memory import MemoryStore
 from tests.faults.history import Entry, History, Log, now
@@ -37,7 +37,7 @@ class Gate:
 
 
 class StagedStore(MemoryStore):
-    """Holds up reads, after they have read, at gates."""
+    """Holds up reads at gates."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -51,6 +51,10 @@ class StagedStore(MemoryStore):
         read = await super().read_prompts(namespace, names)
         await self._pass("fill")
         return read
+
+    async def read_versions(self, namespace: str, keys: Sequence[tuple[str, int]]) -> Read[list[VersionRecord | None]]:
+        await self._pass("body")
+        return await super().read_versions(namespace, keys)
 
     async def read_log(self, namespace: str, *, after: int, limit: int) -> LogPage:
         page = await super().read_log(namespace, after=after, limit=limit)
@@ -87,7 +91,8 @@ class Stage:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(SECONDS)
 
     def gate(self, place: str) -> Gate:
-        """Closes one: `fill` (a prompt was read for the cache) or `log` (a page of the log was read)."""
+        """Closes one: `fill` (a prompt was read for the cache), `log` (a page of the log was read) or `body` (a version
+        is about to be read)."""
         gate = self.store.gates[place] = Gate(self._loop)
         return gate
 

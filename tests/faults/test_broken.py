@@ -145,7 +145,7 @@ def a_fill_is_overtaken(stage: Stage, raw: Raw, address: str) -> None:
             gate.wait()
             raw.set_alias("red", NAME, ALIAS, 2, raw.request_id())
             stage.lift("fill")
-        raw.resolve("red", NAME, ALIAS)
+        raw.resolve("red", NAME, ALIAS, token=True)
 
 
 def another_service_writes(stage: Stage, raw: Raw, address: str) -> None:

@@ -150,8 +150,9 @@ class Machine(RuleBasedStateMachine):
             return
         self.watcher.finish()
         self.feed.finish()
-        for client in (self.agent, *self.raws):
-            client.close()
+        self.agent.close()
+        for raw in self.raws:
+            raw.close()
         found = violations(self.stage.close())
         assert not found, "\n".join(map(str, found[:3]))
 

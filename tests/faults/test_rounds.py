@@ -28,7 +28,7 @@ def test_faults_break_no_promise(tmp_path: Path, topology: str, kinds: list[str]
     plan = Round(
         topology=topology,
         seed=SEED,
-        seconds=0,
+        seconds=2,
         directory=tmp_path / "round",
         kinds=kinds,
         hold_seconds=(0.1, 0.6),

@@ -114,11 +114,10 @@ def by_brute_force(calls: list[Call[int]]) -> bool:
 
 
 def _explains(order: tuple[Call[int], ...]) -> bool:
-    state: int | None = 0
+    state = 0
     for index, call in enumerate(order):
-        if any(later.end < call.start for later in order[index + 1 :]):
+        after = call.step(state)
+        if after is None or any(later.end < call.start for later in order[index + 1 :]):
             return False
-        state = call.step(state)
-        if state is None:
-            return False
+        state = after
     return True

@@ -1,7 +1,7 @@
 """One process of a run's traffic: `python -m tests.faults.worker SPEC`, where SPEC is JSON; see Spec.
 
-Reads its orders from stdin: `quiet` stops writers and readers, `finish` lets watchers come to the end; a line `quiet`
-or `finished` on stdout answers each.
+Says `started` on stdout, and reads its orders from stdin: `quiet` stops writers and readers, `finish` lets watchers
+come to the end; a line `quiet` or `finished` answers each.
 """
 
 import json
@@ -53,6 +53,7 @@ def main() -> None:
     threads = [threading.Thread(target=_run, args=(one, ended), daemon=True) for one in workers]
     for thread in threads:
         thread.start()
+    print("started", flush=True)
     for order in sys.stdin:
         if order.strip() == "quiet":
             ended.set()

@@ -277,7 +277,7 @@ class AsyncAgent:
         asyncio.run(self._run(ended))
 
     async def _run(self, ended: threading.Event) -> None:
-        made: Any = promptwire.AsyncClient(  # type: ignore[attr-defined]
+        made: Any = _async_client()(
             self._target, namespace=self._namespace, timeout_seconds=3.0, lease_seconds=3.0, renew_seconds=1.0
         )
         async with made:
@@ -309,4 +309,8 @@ class AsyncAgent:
 
 
 def have_async_client() -> bool:
-    return hasattr(promptwire, "AsyncClient")
+    return _async_client() is not None
+
+
+def _async_client() -> Any:
+    return getattr(promptwire, "AsyncClient", None)

@@ -40,7 +40,8 @@ class Proxy:
 
     def drop(self) -> int:
         """Cuts all connections, and says how many there were. New ones are as the mode has it."""
-        return self._do(self._drop())
+        count: int = self._do(self._drop())
+        return count
 
     def set(self, mode: Mode) -> None:
         """For connections that are open as well. Going back to `pass` cuts those that have lost bytes."""

@@ -1,5 +1,6 @@
 """Strong reads and writes of each alias are linearizable (G3)."""
 
+import functools
 import itertools
 import math
 from collections.abc import Iterator
@@ -81,7 +82,7 @@ def _in_doubt(ops: list[Op], answered: set[str], truth: Truth | None) -> Iterato
     for lineage in truth.lineages.get(op.namespace, ()):
         entry = lineage.entry_of(op.request_id)
         if entry and entry.number > lineage.log.base and lineage.log.lineage not in answered:
-            yield Call(start, math.inf, lambda state, entry=entry: _as_logged(entry, state), what=op)
+            yield Call(start, math.inf, functools.partial(_as_logged, entry), what=op)
 
 
 def _maybe(op: Op, state: int) -> int | None:
@@ -94,12 +95,16 @@ def _as_logged(entry: Entry, state: int) -> int | None:
     return (entry.version if entry.kind == "alias_set" else 0) if state == entry.previous else None
 
 
+def _set_back(value: int, state: int) -> int:
+    return value
+
+
 def _rewinds(key: Key, truth: Truth | None) -> Iterator[Call[int]]:
     """A backup that was restored sets every alias to what it was then."""
     lineages = truth.lineages.get(key[0], []) if truth else []
     for before, later in itertools.pairwise(lineages):
         value = later.at(key[1], later.log.base).aliases.get(key[2], 0)
-        yield Call(later.log.start, before.log.end, lambda _, value=value: value, what=f"back to {value}")
+        yield Call(later.log.start, before.log.end, functools.partial(_set_back, value), what=f"back to {value}")
 
 
 def _violation(key: Key, calls: list[Call[int]], longest: list[Call[int]]) -> Violation:
