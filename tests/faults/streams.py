@@ -54,6 +54,13 @@ class Watcher:
         for thread in self._threads:
             thread.start()
 
+    def wait_told(self) -> None:
+        """Returns once it was told of every prompt that it follows."""
+        deadline = now() + LAST_SECONDS * 1e9
+        while len(self._told) < len(self._follows):
+            assert now() < deadline, "a watcher is not told what it asked for"
+            threading.Event().wait(0.01)
+
     def finish(self) -> None:
         """Waits until a Renew that was sent from now on is answered; then ends. Records `done` either way."""
         self._finishing.set()
