@@ -68,13 +68,15 @@ class Coherence:
 
     async def prompt(self, namespace: str, name: str, freshness: Freshness) -> Answer[PromptRecord | None]:
         space = await self._fresh(namespace, freshness)
-        return self._answer(space, self.store.peek_prompt(namespace, name) or await self.store.prompt(namespace, name))
+        read = self.store.peek_prompt(namespace, name) or await self.store.prompt(namespace, name)
+        return self._answer(space, read)
 
     async def version(
         self, namespace: str, name: str, version: int, freshness: Freshness
     ) -> Answer[VersionRecord | None]:
         space = await self._fresh(namespace, freshness)
-        return self._answer(space, self.store.peek_version(namespace, name, version) or await self.store.version(namespace, name, version))
+        read = self.store.peek_version(namespace, name, version) or await self.store.version(namespace, name, version)
+        return self._answer(space, read)
 
     def known(self, namespace: str) -> Answer[None] | None:
         space = self._spaces.get(namespace)
