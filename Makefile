@@ -1,11 +1,12 @@
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done)
 ARGS ?=
+MINUTES ?= 30
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help serve demo test check bench protos format lock soak clean
+.PHONY: help serve demo test check bench protos format lock soak faults clean
 
 help: ## List what one can do
 	@echo 'make TARGET [ARGS="..."] [PYTHON=python3.x]'
@@ -22,6 +23,9 @@ test: .venv/.dev-stamp ## Run the tests; ARGS="-k alias" picks some
 
 soak: .venv/.dev-stamp ## Run the tests that take minutes
 	@$(BIN)/python -m pytest -m soak --timeout 1800 $(ARGS)
+
+faults: .venv/.dev-stamp ## Break what can break under load and check what is promised; MINUTES=30 SEED=n, or KILLS=1000
+	@$(BIN)/python -m tests.faults $(if $(KILLS),--kills $(KILLS),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 check: .venv/.dev-stamp .venv-protos/.stamp ## Check format, lint, types, imports, protos, generated code up to date
 	$(BIN)/ruff format --check .

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,9 +22,17 @@ class ServiceProcess:
     as needed.
     """
 
-    def __init__(self, data_dir: Path, *arguments: str, store: str = "embedded", port: int = 0) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        *arguments: str,
+        store: str = "embedded",
+        port: int = 0,
+        python: Sequence[str] = ("-m", "promptwire.cli"),
+    ) -> None:
         self.data_dir = data_dir
         self.port = port or free_port()
+        self._python = python
         self._arguments = ["--store", store, "--data-dir", str(data_dir), *arguments]
         self._process: subprocess.Popen[str] | None = None
 
@@ -39,7 +47,7 @@ class ServiceProcess:
 
     def start(self, *, new_session: bool = False) -> None:
         """Returns once it has said that it serves. In a session of its own, it is the leader of a process group."""
-        command = [sys.executable, "-m", "promptwire.cli", "serve", "--listen", self.target, *self._arguments]
+        command = [sys.executable, *self._python, "serve", "--listen", self.target, *self._arguments]
         self.data_dir.parent.mkdir(parents=True, exist_ok=True)
         self.log_path = self.data_dir.parent / "service.log"
         with self.log_path.open("a") as log:

@@ -73,19 +73,15 @@ class Coherence:
 
     async def prompt(self, namespace: str, name: str, freshness: Freshness) -> Answer[PromptRecord | None]:
         space = await self._fresh(namespace, freshness)
-        if cached := self.store.peek_prompt(namespace, name):
-            return self._cached(space, cached)
-        read = await self.store.prompt(namespace, name)
-        return Answer(read.value, read.revision)
+        read = self.store.peek_prompt(namespace, name) or await self.store.prompt(namespace, name)
+        return self._answer(space, read)
 
     async def version(
         self, namespace: str, name: str, version: int, freshness: Freshness
     ) -> Answer[VersionRecord | None]:
         space = await self._fresh(namespace, freshness)
-        if cached := self.store.peek_version(namespace, name, version):
-            return self._cached(space, cached)
-        read = await self.store.version(namespace, name, version)
-        return Answer(read.value, read.revision)
+        read = self.store.peek_version(namespace, name, version) or await self.store.version(namespace, name, version)
+        return self._answer(space, read)
 
     def known(self, namespace: str) -> Answer[None] | None:
         space = self._spaces.get(namespace)
@@ -108,14 +104,14 @@ class Coherence:
                 hub.feed, hub, Surveyor(namespace, self._messages, hub), self._clock()
             )
         space.used_at = self._clock()
-        if not space.feed.head.epoch:
+        if not space.feed.checked:
             await space.feed.look()
         return space
 
     async def status(self, namespace: str) -> NamespaceStatus:
         """Of a namespace as it is known here, without asking the store."""
         space = self._spaces.get(namespace)
-        known = space is not None and bool(space.feed.head.epoch)
+        known = space is not None and space.feed.checked
         now, wall_ms = self._clock(), time.time_ns() // 1_000_000
         return NamespaceStatus(
             revision=space.feed.head if space and known else None,
@@ -138,8 +134,11 @@ class Coherence:
             await space.feed.reach(freshness.min_revision)
         return space
 
-    def _cached(self, space: Space, read: Read[T]) -> Answer[T]:
-        """A cached value has not changed since it was read, up to the cursor."""
+    def _answer(self, space: Space, read: Read[T]) -> Answer[T]:
+        """What a cache holds, or a fill has brought, has not changed since it was read, up to the cursor.
+
+        A fill may have begun before who is answered asked: so only the cursor tells how old it is, and how new.
+        """
         head = space.feed.head
         later = head.epoch == read.revision.epoch and head.number > read.revision.number
         return Answer(read.value, head if later else read.revision, self._clock() - space.feed.checked_at)

@@ -77,6 +77,11 @@ class Feed:
         self._stop_bell = store.on_bell(namespace, self._ring)
         self._task = asyncio.create_task(self._run(), name=f"promptwire-feed-{namespace}")
 
+    @property
+    def checked(self) -> bool:
+        """Whether a look has found everything yet: before that there is a cursor at most, and no telling how old."""
+        return self.checked_at > -float("inf")
+
     async def close(self) -> None:
         self._stop_bell()
         await end(self._task)

@@ -156,6 +156,8 @@ class Hub:
         self._restarting = reason
         names = list(self._watched)
         reads = await asyncio.gather(*(self._cache.prompt(self._namespace, name) for name in names))
+        if any(read.revision.epoch != head.epoch for read in reads):
+            return head.number + 1  # as in `_settle`
         self._unpublished = {
             name: replace(watched, prompt=read.value, known_at=read.revision.number, bodies={})
             for name, read in zip(names, reads, strict=True)
@@ -197,6 +199,8 @@ class Hub:
         while missing := self._missing_bodies() - absent:
             keys = list(missing)
             reads = await asyncio.gather(*(self._cache.version(self._namespace, *key) for key in keys))
+            if any(read.revision.epoch != head.epoch for read in reads):
+                return head.number + 1  # another history has begun: the feed's next look finds it, and restarts
             for (name, version), read in zip(keys, reads, strict=True):
                 if read.value is None:
                     absent.add((name, version))

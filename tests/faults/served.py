@@ -1,0 +1,83 @@
+"""The real service with rare orders made frequent: `python -m tests.faults.served [OPTIONS] -- serve ...`.
+
+Failpoints, `--failpoint NAME=PROBABILITY:SECONDS`, hold up a call at a place where another one may overtake it:
+`read` (what a fill read, before anyone gets it), `log` (a page of the log), `written` (a write's answer).
+`--lose-bells PROBABILITY` loses pub/sub messages. `--jump-clock` makes the wall clock jump all the time. The product
+has no such code: it is wrapped from here.
+"""
+
+import argparse
+import asyncio
+import random
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from promptwire_service.storage.redis.store import RedisStore
+
+PLACES = {"read": ("read_prompts", "read_versions"), "log": ("read_log",), "written": ("write",)}
+JUMP_SECONDS = 86_400.0
+
+
+def install_failpoint(text: str, draw: random.Random) -> None:
+    place, _, rule = text.partition("=")
+    probability, _, seconds = rule.partition(":")
+    for method in PLACES[place]:
+        setattr(RedisStore, method, _held_up(getattr(RedisStore, method), float(probability), float(seconds), draw))
+
+
+def _held_up(
+    method: Callable[..., Awaitable[Any]], probability: float, seconds: float, draw: random.Random
+) -> Callable[..., Awaitable[Any]]:
+    async def held_up(*arguments: Any, **options: Any) -> Any:
+        answer = await method(*arguments, **options)
+        if draw.random() < probability:
+            await asyncio.sleep(draw.uniform(0, seconds))
+        return answer
+
+    return held_up
+
+
+def lose_bells(probability: float, draw: random.Random) -> None:
+    on_message = RedisStore.on_message
+
+    def lossy(self: RedisStore, namespace: str, topic: str, hear: Callable[[str], None]) -> Callable[[], None]:
+        def maybe(text: str) -> None:
+            if draw.random() >= probability:
+                hear(text)
+
+        return on_message(self, namespace, topic, maybe)
+
+    RedisStore.on_message = lossy  # type: ignore[method-assign]
+
+
+def jump_clock(draw: random.Random) -> None:
+    """Each look at the wall clock finds another day. What must be right goes by the monotonic one."""
+    real, real_ns = time.time, time.time_ns
+    time.time = lambda: real() + draw.uniform(-JUMP_SECONDS, JUMP_SECONDS)
+    time.time_ns = lambda: real_ns() + int(draw.uniform(-JUMP_SECONDS, JUMP_SECONDS) * 1e9)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--failpoint", action="append", default=[])
+    parser.add_argument("--lose-bells", type=float, default=0.0)
+    parser.add_argument("--jump-clock", action="store_true")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("arguments", nargs="*")
+    given = parser.parse_args()
+    draw = random.Random(given.seed)
+    for failpoint in given.failpoint:
+        install_failpoint(failpoint, draw)
+    lose_bells(given.lose_bells, draw)
+    if given.jump_clock:
+        jump_clock(draw)
+    from promptwire.cli import main as promptwire
+
+    sys.argv = ["promptwire", *given.arguments]
+    promptwire()
+
+
+if __name__ == "__main__":
+    main()

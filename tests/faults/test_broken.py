@@ -1,0 +1,308 @@
+"""The protocol broken on purpose, one rule at a time: a checker catches each, and none complains of the real one.
+
+Every scene forces the order that matters, so that it goes the same way each time.
+"""
+
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from promptwire._core.followed import Body, Followed, Record
+from promptwire._core.live import LiveTable
+from promptwire_service.domain.records import Revision
+from promptwire_service.storage.cached import CachedStore
+from promptwire_service.storage.fenced import FencedCache
+from promptwire_service.storage.memory import MemoryStore
+from promptwire_service.watch import feed as feed_module
+from promptwire_service.watch.feed import Feed
+from tests.faults.checkers import violations
+from tests.faults.raw import Raw
+from tests.faults.stage import Stage, in_thread
+from tests.faults.streams import Watcher
+from tests.faults.workload import Agent
+from tests.support.proxy import Proxy
+
+NAME, ALIAS = "greeting", "production"
+Patch = pytest.MonkeyPatch
+Scene = Callable[[Stage, Raw, str], None]
+LEASE = {"lease_seconds": 0.5, "renew_seconds": 0.1}
+
+
+# What is broken.
+
+
+def skip_the_fence(patch: Patch) -> None:
+    """A fill is installed whatever was changed since it began to read."""
+    patch.setattr(FencedCache, "_current", staticmethod(lambda flight, read: True))
+
+
+def take_the_bell_for_the_log(patch: Patch) -> None:
+    """The number in the bell is the new head: nothing is read."""
+
+    def ring(self: Feed, number: int) -> None:
+        if number > self.head.number and self.head.epoch:
+            self._move(Revision(self.head.epoch, number), "")
+            self.checked_at = self._clock()
+
+    patch.setattr(Feed, "_ring", ring)
+
+
+def wait_for_the_bell(patch: Patch) -> None:
+    """Nobody looks at the log unless the bell rings, and the bell is lost."""
+    look = Feed.look
+
+    async def trusting(self: Feed) -> None:
+        if not self.head.epoch:
+            await look(self)
+
+    patch.setattr(Feed, "look", trusting)
+    patch.setattr(Feed, "_ring", lambda self, number: None)
+    patch.setattr(feed_module, "LOOK_SECONDS", 3600.0)
+
+
+def forget_the_epoch(patch: Patch) -> None:
+    """Histories are told apart by their numbers alone."""
+    why = feed_module._why_restart
+
+    def by_number(cursor: Revision, head: Revision, floor: int, entries: Any) -> str | None:
+        return why(cursor, replace(head, epoch=cursor.epoch) if cursor.epoch else head, floor, entries)
+
+    patch.setattr(feed_module, "_why_restart", by_number)
+
+
+def merge_on_resync(patch: Patch) -> None:
+    """What replaces everything is laid over what was known instead."""
+    start_over, learn = LiveTable._start_over, Followed.learn
+    before: dict[str, tuple[Record | None, dict[int, Body]]] = {}
+
+    def remembering(self: LiveTable, *arguments: Any) -> None:
+        before.update({name: (followed.record, followed.bodies) for name, followed in self._prompts.items()})
+        start_over(self, *arguments)
+
+    def merging(self: Followed, record: Record | None, bodies: Any, revision: Any) -> None:
+        known, known_bodies = before.get(self.name, (None, {}))
+        if record is not None and known is not None:
+            record = replace(record, aliases={**known.aliases, **record.aliases})
+            bodies = {**{number: body.value for number, body in known_bodies.items()}, **bodies}
+        learn(self, record, bodies, revision)
+
+    patch.setattr(LiveTable, "_start_over", remembering)
+    patch.setattr(Followed, "learn", merging)
+
+
+def ignore_request_ids(patch: Patch) -> None:
+    write = MemoryStore.write
+
+    async def again(self: MemoryStore, namespace: str, asked: Any) -> Any:
+        self._space(namespace).answers.clear()
+        return await write(self, namespace, asked)
+
+    patch.setattr(MemoryStore, "write", again)
+
+
+def lose_what_was_acknowledged(patch: Patch) -> None:
+    """A write is answered and then not there, as from a store that keeps nothing."""
+    write = MemoryStore.write
+
+    async def forgetful(self: MemoryStore, namespace: str, asked: Any) -> Any:
+        space = self._space(namespace)
+        before = space.number, dict(space.prompts), list(space.log)
+        written = await write(self, namespace, asked)
+        if asked.request_id.endswith(".5"):
+            space.number, space.prompts, space.log = before
+        return written
+
+    patch.setattr(MemoryStore, "write", forgetful)
+
+
+def keep_the_table_past_the_lease(patch: Patch) -> None:
+    patch.setattr(LiveTable, "expire", lambda self: time.monotonic() + 0.05)
+
+
+def forget_own_writes(patch: Patch) -> None:
+    patch.setattr(LiveTable, "wrote", lambda self, name, revision: self.observe(revision))
+
+
+def share_the_cache(patch: Patch) -> None:
+    """Cache keys without their namespace."""
+    for method in ("prompt", "version", "peek_prompt", "peek_version"):
+        real = getattr(CachedStore, method)
+        patch.setattr(CachedStore, method, lambda self, namespace, *key, real=real: real(self, "red", *key))
+
+
+# What happens.
+
+
+def a_fill_is_overtaken(stage: Stage, raw: Raw, address: str) -> None:
+    """It reads the old value, a write goes by, and then it comes to the cache."""
+    gate = stage.gate("fill")
+    with closing(Raw("slow", address, stage.history)) as slow:
+        with in_thread(lambda: slow.resolve("red", NAME, ALIAS)):
+            gate.wait()
+            raw.set_alias("red", NAME, ALIAS, 2, raw.request_id())
+            stage.lift("fill")
+        raw.resolve("red", NAME, ALIAS, token=True)
+
+
+def another_service_writes(stage: Stage, raw: Raw, address: str) -> None:
+    """While this one has the prompt in its cache, and a watcher on it."""
+    watcher = Watcher("watcher", address, "red", {NAME: [ALIAS]}, 1, stage.history)
+    raw.resolve("red", NAME, ALIAS)
+    with closing(Raw("elsewhere", stage.serve(), stage.history)) as elsewhere:
+        for version in (2, 1, 2):
+            elsewhere.set_alias("red", NAME, ALIAS, version, elsewhere.request_id())
+            raw.resolve("red", NAME, ALIAS, strong=True)
+            raw.resolve("red", NAME, ALIAS)
+    watcher.finish()
+
+
+def history_is_exchanged(stage: Stage, raw: Raw, address: str) -> None:
+    """For one that has as many revisions, but other ones."""
+    backup = stage.backup("red")
+    raw.set_alias("red", NAME, ALIAS, 2, raw.request_id())
+    raw.resolve("red", NAME, ALIAS)
+    stage.restore("red", backup)
+    stage.do(_write_directly(stage, "red"))
+    raw.resolve("red", NAME, ALIAS, strong=True)
+
+
+async def _write_directly(stage: Stage, namespace: str) -> None:
+    """By somebody who does not use this service; it counts as asked for."""
+    from promptwire_service.domain.operations import SetAlias, Write
+    from tests.faults.history import Op, now
+
+    operation = SetAlias(name=NAME, alias="staging", version=1)
+    start = now()
+    written = await stage.store.write(namespace, Write(operation=operation, request_id="direct", actor="faults"))
+    stage.history.add(
+        Op(
+            client="direct",
+            namespace=namespace,
+            kind="set_alias",
+            name=NAME,
+            selector="staging",
+            version=1,
+            request_id="direct",
+            start=start,
+            end=now(),
+            epoch=written.revision.epoch,
+            revision=written.revision.number,
+        )
+    )
+
+
+def an_agent_resyncs(stage: Stage, raw: Raw, address: str) -> None:
+    """Into a history that lacks an alias that the agent uses."""
+    backup = stage.backup("red")
+    raw.set_alias("red", NAME, "staging", 2, raw.request_id())
+    with closing(Agent("agent", address, "red", 1, stage.history, **LEASE)) as agent:
+        agent.load(NAME, "staging")
+        agent.load(NAME, ALIAS)
+        until_watched(agent)
+        stage.restore("red", backup)
+        # Longer than the lease: what is handed out as fresh from then on is vouched for by the new history.
+        for _ in range(12):
+            time.sleep(0.1)
+            agent.load(NAME, "staging")
+
+
+def until_watched(agent: Agent) -> None:
+    """Returns once the agent's stream has told it everything."""
+    deadline = time.monotonic() + 10
+    while not agent.watched:
+        assert time.monotonic() < deadline, "the watch does not come up"
+        time.sleep(0.01)
+
+
+def a_request_is_repeated(stage: Stage, raw: Raw, address: str) -> None:
+    request_id = raw.request_id()
+    for _ in range(2):
+        raw.set_alias("red", NAME, ALIAS, 2, request_id)
+
+
+def writes_are_acknowledged(stage: Stage, raw: Raw, address: str) -> None:
+    for version in (2, 1, 2, 1):
+        raw.set_alias("red", NAME, ALIAS, version, raw.request_id())
+
+
+def an_agent_is_cut_off(stage: Stage, raw: Raw, address: str) -> None:
+    """Its connection swallows everything, an alias moves, and its lease runs out."""
+    proxy = Proxy("127.0.0.1", int(address.rpartition(":")[2]))
+    with (
+        closing(proxy),
+        closing(Agent("agent", proxy.address, "red", 1, stage.history, on_stale="fail", **LEASE)) as agent,
+    ):
+        agent.load(NAME, ALIAS)
+        until_watched(agent)
+        proxy.set("blackhole")
+        raw.set_alias("red", NAME, ALIAS, 2, raw.request_id())
+        deadline = time.monotonic() + 2.7
+        while time.monotonic() < deadline:
+            time.sleep(0.1)
+            agent.load(NAME, ALIAS)
+
+
+def an_agent_reads_its_write(stage: Stage, raw: Raw, address: str) -> None:
+    """Before it can have been told of it."""
+    with closing(Agent("agent", address, "red", 1, stage.history)) as agent:
+        agent.load(NAME, ALIAS)
+        until_watched(agent)
+        stage.gate("log")
+        agent.write(NAME, ALIAS, 2)
+        with in_thread(lambda: agent.load(NAME, ALIAS)) as reading:
+            reading.join(0.3)
+            stage.lift("log")
+
+
+def two_tenants_read(stage: Stage, raw: Raw, address: str) -> None:
+    for namespace in ("red", "blue"):
+        raw.resolve(namespace, NAME, ALIAS)
+
+
+BROKEN: list[tuple[Callable[[Patch], None], Scene, set[str]]] = [
+    (skip_the_fence, a_fill_is_overtaken, {"existed", "monotonic"}),
+    (take_the_bell_for_the_log, another_service_writes, {"existed", "reliable"}),
+    (wait_for_the_bell, another_service_writes, {"linearizable", "staleness", "bookmarkable"}),
+    (forget_the_epoch, history_is_exchanged, {"staleness"}),
+    (merge_on_resync, an_agent_resyncs, {"staleness"}),
+    (ignore_request_ids, a_request_is_repeated, {"exactly_once"}),
+    (lose_what_was_acknowledged, writes_are_acknowledged, {"lost"}),
+    (keep_the_table_past_the_lease, an_agent_is_cut_off, {"staleness"}),
+    (forget_own_writes, an_agent_reads_its_write, {"monotonic"}),
+    (share_the_cache, two_tenants_read, {"content"}),
+]
+
+
+def play(scene: Scene) -> set[str]:
+    """Which promises the scene's history breaks."""
+    stage = Stage()
+    address = stage.serve()
+    with closing(Raw("raw", address, stage.history)) as raw:
+        for namespace in ("red", "blue"):
+            for number in (1, 2):
+                raw.register(namespace, NAME, f"{namespace} {number}", raw.request_id())
+            if namespace == "blue":
+                raw.set_alias(namespace, NAME, ALIAS, 1, raw.request_id())
+        raw.set_alias("red", NAME, ALIAS, 1, raw.request_id())
+        scene(stage, raw, address)
+    found = violations(stage.close())
+    for violation in found:
+        print(violation)
+    return {violation.check for violation in found}
+
+
+@pytest.mark.parametrize(("bug", "scene", "caught"), BROKEN, ids=lambda one: getattr(one, "__name__", ""))
+def test_a_broken_rule_is_caught(
+    bug: Callable[[Patch], None], scene: Scene, caught: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bug(monkeypatch)
+    assert caught <= play(scene)
+
+
+@pytest.mark.parametrize("scene", dict.fromkeys(scene for _, scene, _ in BROKEN), ids=lambda one: one.__name__)
+def test_the_real_protocol_is_not_complained_of(scene: Scene) -> None:
+    assert play(scene) == set()

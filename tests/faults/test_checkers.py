@@ -1,0 +1,199 @@
+"""Each checker accepts a small good history, and complains of the one thing that is changed in it."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.faults.checkers import violations
+from tests.faults.history import Entry, Fault, History, Log, Op, Recorder, Told, load, save
+
+NS, NAME, EPOCH = "red", "greeting", "one-run"
+SECOND = 1_000_000_000
+
+
+def op(kind: str, start: int, **what: Any) -> Op:
+    """From `start` to one second later, in seconds; the answer is of EPOCH if it has a revision."""
+    epoch = EPOCH if what.get("revision") else ""
+    given = {"client": "a", "namespace": NS, "name": NAME, "selector": "production", "epoch": epoch, **what}
+    if kind == "register":
+        given["selector"] = ""
+    return Op(kind=kind, start=start * SECOND, end=(start + 1) * SECOND, **given)
+
+
+def told(kind: str, at: int, client: str = "w", **what: Any) -> Told:
+    return Told(client=client, namespace=NS, kind=kind, at=at * SECOND, epoch=EPOCH, **what)
+
+
+def state(number: int, version: int, **bodies: str) -> dict[str, Any]:
+    texts = {number[1:]: {"text": text, "tags": {}} for number, text in bodies.items()}
+    return {NAME: {"latest": 2, "aliases": {"production": version}, "tags": {}, "etag": number, "bodies": texts}}
+
+
+def changes(*numbers: int) -> list[Told]:
+    entries = {entry.number: entry for entry in ENTRIES}
+    fields = ("number", "request_id", "kind", "name", "version", "alias", "previous")
+    return [
+        told("change", 20, "f", revision=one, entry={name: getattr(entries[one], name) for name in fields})
+        for one in numbers
+    ]
+
+
+ENTRIES = (
+    Entry(number=1, request_id="r1", kind="version_registered", name=NAME, version=1),
+    Entry(number=2, request_id="r2", kind="version_registered", name=NAME, version=2),
+    Entry(number=3, request_id="r3", kind="alias_set", name=NAME, version=1, alias="production"),
+    Entry(number=4, request_id="r4", kind="alias_set", name=NAME, version=2, alias="production", previous=1),
+)
+
+
+def good() -> History:
+    one = {"version": 1, "text": "red one", "aliases": ("production",)}
+    two = {"version": 2, "text": "red two", "aliases": ("production",)}
+    return History(
+        ops=[
+            op("register", 0, request_id="r1", version=1, text="red one", revision=1),
+            op("register", 2, request_id="r2", version=2, text="red two", revision=2),
+            op("set_alias", 4, request_id="r3", version=1, revision=3),
+            op("read", 6, client="b", strong=True, revision=3, **one),
+            op("load", 7, client="c", lease_ns=3 * SECOND, **one),
+            op("set_alias", 8, request_id="r4", version=2, previous=1, revision=4),
+            op("set_alias", 10, request_id="r4", version=2, previous=1, revision=4),
+            op("load", 10, client="c", lease_ns=3 * SECOND, **one),
+            op("read", 11, client="b", token=(EPOCH, 3), max_age_ns=SECOND, revision=4, **two),
+            op("load", 12, client="c", lease_ns=3 * SECOND, **two),
+        ],
+        told=[
+            told("open", 1, follows={NAME: ["production"]}),
+            told("update", 6, revision=3, states=state(3, 1, v1="red one")),
+            told("bookmark", 7, revision=3, sent=6 * SECOND),
+            told("update", 9, revision=4, previous=3, states=state(4, 2, v2="red two")),
+            told("end", 10),
+            told("open", 11, token=(EPOCH, 4), follows={NAME: ["production"]}),
+            told("update", 11, revision=4, previous=4),
+            told("bookmark", 12, revision=4, sent=12 * SECOND),
+            told("done", 20),
+            told("from", 1, "f", token=(EPOCH, 0)),
+            *changes(1, 2, 3, 4),
+            told("feed_done", 20, "f"),
+        ],
+        logs=[Log(namespace=NS, lineage="one", start=0, entries=ENTRIES)],
+    )
+
+
+def test_a_good_history_is_not_complained_of() -> None:
+    assert violations(good()) == []
+
+
+def change_op(index: int, **what: Any) -> Callable[[History], None]:
+    def change(history: History) -> None:
+        history.ops[index] = replace(history.ops[index], **what)
+
+    return change
+
+
+def change_told(index: int, **what: Any) -> Callable[[History], None]:
+    def change(history: History) -> None:
+        history.told[index] = replace(history.told[index], **what)
+
+    return change
+
+
+def change_log(*entries: Entry) -> Callable[[History], None]:
+    def change(history: History) -> None:
+        history.logs[0] = replace(history.logs[0], entries=entries)
+
+    return change
+
+
+def swap_told(first: int, second: int) -> Callable[[History], None]:
+    def change(history: History) -> None:
+        history.told[first], history.told[second] = history.told[second], history.told[first]
+
+    return change
+
+
+def drop_told(index: int) -> Callable[[History], None]:
+    return lambda history: history.told.__delitem__(index)
+
+
+BAD: dict[str, tuple[str, Callable[[History], None]]] = {
+    "an acknowledged write is not in the log": ("lost", change_log(*ENTRIES[:3])),
+    "a write is in the log twice": (
+        "exactly_once",
+        change_log(*ENTRIES, replace(ENTRIES[3], number=5, previous=2)),
+    ),
+    "somebody wrote who was not asked": ("exactly_once", change_log(*ENTRIES, replace(ENTRIES[2], number=5))),
+    "a revision is missing": ("contiguous", change_log(*ENTRIES[:2], replace(ENTRIES[3], number=5))),
+    "a repeat got another answer": ("exactly_once", change_op(6, revision=3)),
+    "the log has another version than was asked for": ("whole", change_op(2, version=2)),
+    "the log's order is not that of time": ("real_time", change_op(0, start=20 * SECOND, end=21 * SECOND)),
+    "a strong read misses an acknowledged write": ("linearizable", change_op(3, start=12 * SECOND, end=13 * SECOND)),
+    "a strong read is older than an acknowledged write": ("staleness", change_op(8, strong=True, revision=3)),
+    "an answer is older than it says": ("staleness", change_op(8, revision=3, max_age_ns=0)),
+    "an answer is not what was there": ("existed", change_op(8, version=1, text="red one")),
+    "an answer is behind its token": ("min_revision", change_op(8, token=(EPOCH, 5))),
+    "a version reads what nobody wrote": ("content", change_op(8, text="blue two")),
+    "a read goes back": ("monotonic", change_op(9, client="b", version=1, text="red one")),
+    "a writer misses its own write": ("monotonic", change_op(7, client="a", start=12 * SECOND)),
+    "what is handed out as fresh is too old": ("staleness", change_op(9, version=1, text="red one", end=20 * SECOND)),
+    "an error is a bug": ("errors", change_op(9, outcome="failed", reason="INTERNAL")),
+    "bookmarkable: a bookmark is behind what was acknowledged": (
+        "bookmarkable",
+        change_told(2, sent=10 * SECOND),
+    ),
+    "ordered: an update does not follow": ("ordered", change_told(3, previous=2)),
+    "ordered: updates come in the wrong order": ("ordered", swap_told(1, 3)),
+    "unique: a state is told twice": ("unique", change_told(6, states=state(4, 2))),
+    "atomic: an update is half of a revision": ("atomic", change_told(3, states=state(4, 1, v2="red two"))),
+    "atomic: a state that never was": ("atomic", change_told(3, revision=7)),
+    "reliable: an update leaves something out": ("reliable", change_told(3, states={})),
+    "reliable: the last state is not told": ("reliable", lambda history: history.told.__delitem__(slice(3, 8))),
+    "reliable: a body is not told": ("reliable", change_told(3, states=state(4, 2))),
+    "resumable: what replaces everything lacks a name": ("resumable", change_told(1, states={})),
+    "the feed leaves a change out": ("ordered", drop_told(11)),
+    "the feed tells a change twice": ("ordered", lambda history: history.told.insert(11, history.told[11])),
+    "the feed tells another change": ("atomic", change_told(11, entry=changes(3)[0].entry)),
+    "the feed does not come to the end": ("reliable", drop_told(13)),
+    "the feed resumes elsewhere": ("resumable", change_told(9, token=(EPOCH, 2))),
+}
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_what_is_wrong_is_found(what: str) -> None:
+    check, spoil = BAD[what]
+    history = good()
+    spoil(history)
+    assert check in {violation.check for violation in violations(history)}
+
+
+def test_a_restored_backup_takes_back_what_came_after_it_and_nothing_else() -> None:
+    """Back to revision 3: the alias is at 1 again, for everyone, once."""
+    history = good()
+    history.told.clear()
+    del history.ops[6:]
+    whole = history.logs.pop()
+    history.logs += [
+        replace(whole, end=20 * SECOND),
+        replace(whole, lineage="two", start=19 * SECOND, base=3, entries=ENTRIES[:3]),
+    ]
+    back = {"version": 1, "text": "red one", "aliases": ("production",), "epoch": "two-run", "revision": 3}
+    history.ops += [op("read", 21, client="b", strong=True, **back), op("load", 21, client="c", **back)]
+    assert violations(history) == []
+    history.logs[1] = replace(history.logs[1], base=2, entries=ENTRIES[:2])
+    assert {"linearizable", "existed"} <= {violation.check for violation in violations(history)}
+
+
+def test_a_history_survives_its_file(tmp_path: Path) -> None:
+    history = good()
+    history.faults.append(Fault(kind="kill", start=1, end=2))
+    save(history, tmp_path / "all.jsonl")
+    read = load([tmp_path / "all.jsonl"])
+    assert (read.told, read.faults, read.logs) == (history.told, history.faults, history.logs)
+    assert sorted(read.ops, key=repr) == sorted(history.ops, key=repr)
+    recorder = Recorder(tmp_path / "one.jsonl")
+    recorder.add(history.ops[8])
+    recorder.close()
+    assert load([tmp_path / "one.jsonl"]).ops == [history.ops[8]]
