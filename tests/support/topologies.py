@@ -44,6 +44,16 @@ def wait_until(condition: Callable[[], object], what: str, seconds: float = STAR
         time.sleep(0.02)
 
 
+def port_with_bus() -> int:
+    """Below the ports that the kernel gives to clients, with the port of the bus, 10,000 higher."""
+    while True:
+        port = random.randrange(20_000, 22_000)
+        with contextlib.suppress(OSError):
+            for number in (port, port + 10_000):
+                socket.create_server(("127.0.0.1", number)).close()
+            return port
+
+
 @dataclass
 class Node:
     """One server on a port of its own."""
@@ -52,7 +62,7 @@ class Node:
     arguments: tuple[str, ...] = ()
     binary: str | Path = field(default_factory=valkey_server)
     port: int = field(default_factory=free_port)
-    tls_port: int = field(default_factory=free_port)
+    tls_port: int = field(default_factory=port_with_bus)
     """Stands in `arguments` as `{tls_port}`, where a node is to have one."""
     process: subprocess.Popen[bytes] | None = None
 
@@ -286,22 +296,12 @@ def cluster(
             *("--repl-diskless-sync-delay", "0", "--cluster-replica-validity-factor", "0"),
         )
         nodes += [
-            Node(home / str(number), settings, binary or valkey_server(), _port_with_bus())
+            Node(home / str(number), settings, binary or valkey_server(), port_with_bus())
             for number in range(primaries * (1 + replicas))
         ]
         _started(nodes)
         _join(nodes, primaries)
         yield Topology(nodes, f"redis+cluster://{nodes[0].address},{nodes[-1].address}")
-
-
-def _port_with_bus() -> int:
-    """Below the ports that the kernel gives to clients, with the port of the bus, 10,000 higher."""
-    while True:
-        port = random.randrange(20_000, 22_000)
-        with contextlib.suppress(OSError):
-            for number in (port, port + 10_000):
-                socket.create_server(("127.0.0.1", number)).close()
-            return port
 
 
 def _join(nodes: list[Node], primaries: int) -> None:

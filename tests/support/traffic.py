@@ -27,6 +27,8 @@ class Traffic:
     errors: list[str] = field(default_factory=list)
     flips: int = 0
     stopped: threading.Event = field(default_factory=threading.Event)
+    written: threading.Event = field(default_factory=threading.Event)
+    """Set once nobody writes any more, so that `flips` is final."""
 
     def report(self) -> str:
         errors = Counter(" ".join(error.split())[:160] for error in self.errors)
@@ -97,7 +99,7 @@ class Traffic:
                         number += 1
                         assert change.revision.number == number, f"{change.revision} instead of {number}"
                         self.calls["change of the feed"] += 1
-                    if self.stopped.is_set() and self.calls["change of the feed"] >= self.flips:
+                    if self.written.is_set() and self.calls["change of the feed"] >= self.flips:
                         return
             except (promptwire.PromptwireError, AssertionError) as error:
                 self.errors.append(f"feed: {error!r}")
@@ -138,6 +140,7 @@ def traffic(target: str, *kinds: str, agents: int = 4) -> Iterator[Traffic]:
         made.stopped.set()
         for thread in threads[:-1]:
             thread.join(60)
+        made.written.set()
         # One more change, so that the feed has something to end with.
         with promptwire.Client(target, timeout_seconds=30) as client:
             client.set_prompt_tag("p", "note", "the end")

@@ -5,7 +5,7 @@ import gc
 import inspect
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -14,28 +14,7 @@ import pytest
 
 import promptwire
 from promptwire import AsyncClient, Client, Revision
-from tests.unit.client.fakes import FakeService, Registry, eventually, rpc_status, serving
-
-
-@pytest.fixture
-def registry() -> Registry:
-    registry = Registry()
-    for name in ("a", "b"):
-        registry.register(name)
-        registry.register(name)
-        registry.alias(name, "production", 1)
-    return registry
-
-
-@pytest.fixture
-def service(registry: Registry) -> FakeService:
-    return FakeService(registry)
-
-
-@pytest.fixture
-def target(service: FakeService) -> Iterator[str]:
-    with serving(service) as target:
-        yield target
+from tests.unit.client.fakes import FakeService, Registry, eventually, rpc_status
 
 
 @pytest.fixture

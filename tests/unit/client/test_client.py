@@ -20,27 +20,6 @@ from tests.unit.client.fakes import FakeService, Registry, eventually, rpc_statu
 
 
 @pytest.fixture
-def registry() -> Registry:
-    registry = Registry()
-    for name in ("a", "b"):
-        registry.register(name)
-        registry.register(name)
-        registry.alias(name, "production", 1)
-    return registry
-
-
-@pytest.fixture
-def service(registry: Registry) -> FakeService:
-    return FakeService(registry)
-
-
-@pytest.fixture
-def target(service: FakeService) -> Iterator[str]:
-    with serving(service) as target:
-        yield target
-
-
-@pytest.fixture
 def client(target: str) -> Iterator[Client]:
     with Client(target, actor="ana@laptop") as client:
         yield client

@@ -11,28 +11,13 @@ import promptwire
 from promptwire import Client, Revision
 from promptwire._core.live import LiveTable
 from promptwire.v1 import common_pb2
-from tests.unit.client.fakes import FakeClock, FakeService, Registry, eventually, rpc_status, serving
+from tests.unit.client.fakes import FakeClock, FakeService, Registry, eventually, rpc_status
 from tests.unit.client.test_live import LEASE, Bench, at
 
 
 @pytest.fixture
-def registry() -> Registry:
-    registry = Registry()
-    for name in ("a", "b"):
-        registry.register(name)
-        registry.register(name)
-        registry.alias(name, "production", 1)
-    return registry
-
-
-@pytest.fixture
-def service(registry: Registry) -> FakeService:
-    return FakeService(registry)
-
-
-@pytest.fixture
-def client(service: FakeService) -> Iterator[Client]:
-    with serving(service) as target, Client(target, timeout_seconds=2) as client:
+def client(target: str) -> Iterator[Client]:
+    with Client(target, timeout_seconds=2) as client:
         yield client
 
 
@@ -136,11 +121,8 @@ def test_what_cannot_be_wanted_is_refused_by_name(client: Client, field: str, gi
         assert caught.value.violations[0][0] == field
 
 
-def test_past_its_bound_the_last_known_good_is_not_served_any_more(service: FakeService) -> None:
-    with (
-        serving(service) as target,
-        Client(target, lease_seconds=0.2, renew_seconds=0.1, max_staleness_seconds=0.6) as client,
-    ):
+def test_past_its_bound_the_last_known_good_is_not_served_any_more(target: str, service: FakeService) -> None:
+    with Client(target, lease_seconds=0.2, renew_seconds=0.1, max_staleness_seconds=0.6) as client:
         client.wait_for_ready(["a@production"])
         service.bookmarks = False
         eventually(lambda: not client.status().entries)
@@ -172,8 +154,8 @@ def test_a_strict_table_has_nothing_past_its_lease_though_its_thread_sleeps() ->
         assert bench.table.entries["a@production"].version == 1
 
 
-def test_a_strict_client_loads_follows_and_misses_as_any(service: FakeService, registry: Registry) -> None:
-    with serving(service) as target, Client(target, strict_lease=True) as client:
+def test_a_strict_client_loads_follows_and_misses_as_any(target: str, service: FakeService, registry: Registry) -> None:
+    with Client(target, strict_lease=True) as client:
         client.wait_for_ready(["a@production"])
         registry.alias("a", "production", 2)
         eventually(lambda: client.load_prompt("a@production").version == 2)
