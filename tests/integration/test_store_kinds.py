@@ -291,6 +291,19 @@ async def test_a_shard_may_fail_over_under_writes() -> None:
             await until(lambda: len(rung) > heard)
 
 
+async def test_a_primary_of_a_shard_that_hangs_is_left_for_the_one_that_takes_over() -> None:
+    with topologies.cluster(replicas=1) as topology:
+        async with opened(topology.url) as store:
+            await register(store, "one")
+            old = topology.owner_of(meta_key(NS))
+            stop = store.on_bell(NS, lambda _: None)  # as a service has that follows the namespace
+            old.pause()
+            await until_served(store)
+            assert topology.owner_of(meta_key(NS)) is not old
+            old.resume()
+            stop()
+
+
 async def test_namespaces_are_spread_over_the_primaries_and_each_hears_its_own_bell(shards: Topology) -> None:
     names = [f"team-{number}" for number in range(12)]
     assert len({shards.owner_of(meta_key(name)).port for name in names}) > 1

@@ -5,11 +5,12 @@ A task that loops would then go on for ever.
 """
 
 import asyncio
+from typing import Any
 
 _AGAIN_SECONDS = 0.1
 
 
-async def end(task: asyncio.Task[None]) -> None:
+async def end(task: asyncio.Task[Any]) -> None:
     """Cancels the task until it is over. Its own error, if it ends with one, is not raised."""
     while not task.done():
         task.cancel()

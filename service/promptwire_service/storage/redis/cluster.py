@@ -7,6 +7,7 @@ There, a script fails at its first absent key, and the first key of a write, its
 """
 
 import asyncio
+import random
 from bisect import bisect_right
 from collections.abc import Callable
 from contextlib import suppress
@@ -30,8 +31,9 @@ _log = structlog.get_logger(__name__)
 _REDIRECTIONS = 3
 _REFRESH_PAUSE_SECONDS = 0.1
 """Between two looks at the layout that failing calls ask for."""
-_PLACE_SECONDS = 1.0
-"""How often it is checked that each channel is heard where its slot is."""
+_LOOK_SECONDS = 1.0
+"""How often the layout is read, and each channel's place checked, without any call's having failed."""
+_ASKED_AT_ONCE = 3
 
 
 @dataclass(slots=True)
@@ -147,26 +149,41 @@ class Cluster(Connections):
             await self._look()
 
     async def _look(self) -> None:
-        """Reads the layout from the first node that tells one. Raises what the last of them failed with."""
+        """Reads the layout from whoever of a few nodes tells it first: one that hangs must not be waited for.
+
+        Raises what the last of them failed with.
+        """
         failure: Exception = RedisConnectionError("there is no node to ask")
-        for address in dict.fromkeys((*self._owners, *self._nodes, *self._target.hosts)):
+        known = list(dict.fromkeys((*self._owners, *self._nodes, *self._target.hosts)))
+        random.shuffle(known)
+        for start in range(0, len(known), _ASKED_AT_ONCE):
+            asked = {asyncio.create_task(self._layout(one)) for one in known[start : start + _ASKED_AT_ONCE]}
             try:
-                rows = await self._server(address).reads.execute_command("CLUSTER SLOTS")  # type: ignore[no-untyped-call]
-            except (RedisError, OSError) as error:
-                failure = error
-                continue
-            if rows:
-                await self._take(rows, address)
-                return
-            failure = ClusterDownError("CLUSTERDOWN its slots are not shared out yet")
+                for answer in asyncio.as_completed(asked):
+                    try:
+                        rows, told_by = await answer
+                    except (RedisError, OSError) as error:
+                        failure = error
+                    else:
+                        await self._take(rows, told_by)
+                        return
+            finally:
+                for task in asked:
+                    await end(task)
         raise failure
+
+    async def _layout(self, address: Address) -> tuple[list[Any], Address]:
+        node = self._server(address)
+        rows = await node.reads.execute_command("CLUSTER SLOTS")  # type: ignore[no-untyped-call]
+        if not rows:
+            raise ClusterDownError("CLUSTERDOWN its slots are not shared out yet")
+        return rows, address
 
     async def _take(self, rows: list[Any], told_by: Address) -> None:
         layout = sorted((int(row[0]), int(row[1]), (row[2][0] or told_by[0], int(row[2][1]))) for row in rows)
         self._starts = [first for first, _, _ in layout]
         self._owners = [owner for _, _, owner in layout]
         self._moved.clear()
-        self._poke.set()
         gone = [address for address in self._nodes if address not in self._owners]
         for address in gone:
             if not any(listener.node == address for listener in self._listeners):
@@ -177,11 +194,10 @@ class Cluster(Connections):
             heed_cancellation()
             self._poke.clear()
             with suppress(RedisError, OSError):
-                if not self._starts:
-                    await self._look()
+                await self._look()
                 self._place()
             with suppress(TimeoutError):
-                async with asyncio.timeout(_PLACE_SECONDS):
+                async with asyncio.timeout(_LOOK_SECONDS):
                     await self._poke.wait()
 
     def _place(self) -> None:
