@@ -53,7 +53,8 @@ class AsyncClient:
             try:
                 return self._live.entries[name_or_uri]
             except (KeyError, TypeError):
-                return await drive(self._core.load(name_or_uri))
+                outdated = self._core.outdated(name_or_uri)
+                return outdated if outdated is not None else await drive(self._core.load(name_or_uri))
         return await drive(self._core.load(name_or_uri, Wanted.read(consistency, min_revision, max_staleness)))
 
     async def load_prompts(

@@ -72,7 +72,8 @@ class Client:
             try:
                 return self._live.entries[name_or_uri]
             except (KeyError, TypeError):  # TypeError: unhashable, which the slow way refuses by name
-                return run(self._core.load(name_or_uri))
+                outdated = self._core.outdated(name_or_uri)
+                return outdated if outdated is not None else run(self._core.load(name_or_uri))
         return run(self._core.load(name_or_uri, Wanted.read(consistency, min_revision, max_staleness)))
 
     def load_prompts(

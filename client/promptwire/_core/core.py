@@ -61,6 +61,7 @@ class Core:
         self.live = LiveTable(options.lease_seconds, clock, strict=options.strict_lease)
         self.connection = Connection(options, clock)
         self._clock = clock
+        self._serves_any_age = options.on_stale == "serve" and options.max_staleness_seconds is None
         self._watch = Watch(self.live, lambda deliver: Stream(self.connection, deliver), options, clock)
         self._last_known = _last_known(self.live, options, clock)
         _cores.add(self)
@@ -103,6 +104,15 @@ class Core:
     def _doubt(self, name: str, revision: Revision) -> None:
         if self._last_known is not None:
             self._last_known.doubt(name, revision)
+
+    def outdated(self, written: object) -> PromptVersion | None:
+        """What a load that `entries` does not have may return at once, whatever its age; None for the slow way.
+
+        While the registry is gone that is every load.
+        """
+        if not self._serves_any_age or type(written) is not str or self.connection.closed:
+            return None
+        return self.live.find(written)
 
     def load(self, written: object, wanted: Wanted = ANY) -> Steps[PromptVersion]:
         """The slow way, for a reference that `entries` does not have, or when that is not good enough."""
@@ -281,7 +291,7 @@ class Core:
         except (TimeoutError, UnavailableError) as error:
             if flight.hurried and not hurried and self._clock() < deadline:
                 return None  # another's patience was shorter
-            known = self.live.fall_back(key) if wanted is ANY else self.live.find(key)
+            known = self.live.fall_back(key) if wanted is ANY else self.live.held(key)
             if known is not None and (wanted.min_revision is None or self.live.reaches(key, wanted.min_revision)):
                 self._watch.start()
                 return self._vouched(known, wanted)

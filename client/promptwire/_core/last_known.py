@@ -10,7 +10,7 @@ from concurrent.futures import Future
 
 from promptwire._core import snapshot
 from promptwire._core.lease import Clock
-from promptwire._core.live import Exported, LiveTable
+from promptwire._core.live import Exported, ExportedPrompt, LiveTable
 from promptwire._core.snapshot import Entries, Entry
 from promptwire.domain.references import Reference
 from promptwire.options import Options
@@ -151,23 +151,7 @@ class LastKnown:
 
     def _merge(self, exported: Exported) -> None:
         now, clock_now = time.time(), self._clock()
-        ours = [
-            snapshot.entry(
-                one.name,
-                one.record
-                and common_pb2.Prompt(
-                    name=one.name,
-                    latest_version=one.record.latest,
-                    aliases=one.record.aliases,
-                    etag=one.record.etag,
-                ),
-                one.bodies,
-                one.selectors,
-                exported.position,
-                now - (clock_now - one.confirmed_at) if math.isfinite(one.confirmed_at) else snapshot.UNKNOWN_TIME,
-            )
-            for one in exported.prompts
-        ]
+        ours = [_entry(one, exported.position, now, clock_now) for one in exported.prompts]
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with self._lock.held():
             held = self._held(now)
@@ -203,6 +187,17 @@ class LastKnown:
         if kind not in self._warned:
             self._warned.add(kind)
             _log.warning("%s", message)
+
+
+def _entry(prompt: ExportedPrompt, position: Revision, now: float, clock_now: float) -> Entry:
+    """`now` is the wall's, `clock_now` the clock's: only the wall's outlives this process."""
+    record = None
+    if prompt.record is not None:
+        latest, aliases, etag = prompt.record.latest, prompt.record.aliases, prompt.record.etag
+        record = common_pb2.Prompt(name=prompt.name, latest_version=latest, aliases=aliases, etag=etag)
+    known_when = math.isfinite(prompt.confirmed_at)
+    confirmed_at = now - (clock_now - prompt.confirmed_at) if known_when else snapshot.UNKNOWN_TIME
+    return snapshot.entry(prompt.name, record, prompt.bodies, prompt.selectors, position, confirmed_at)
 
 
 def _says_as_much(held: Entries, merged: Entries) -> bool:

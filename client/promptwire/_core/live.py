@@ -127,7 +127,16 @@ class LiveTable:
                 self.unanswered = True
                 for item in self._items.values():
                     item.asks = False
-            return self.find(key)
+                if self._recalled and not self._warned:
+                    self._warned = True
+                    _log.warning("the registry does not answer: loads bring what an earlier process knew, as stale")
+            return self.held(key)
+
+    def held(self, key: str) -> PromptVersion | None:
+        """The last known good, whether or not the service has to be asked first."""
+        with self._lock:
+            item = self._items.get(key)
+            return item.value if item else None
 
     def can_fall_back(self, key: str) -> bool:
         """Whether there is a last known good that the next load would ask about first."""

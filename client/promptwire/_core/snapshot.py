@@ -1,7 +1,7 @@
 """The last known good on disk: the file's form, who may have written it, reading, merging and writing. No threads.
 
-A header line and an index line in JSON, then each prompt's PromptState, then the SHA-256 of all of that. The index tells
-where a state ends, so that a process that starts decodes only what it uses.
+A header line and an index line in JSON, then each prompt's PromptState, then the SHA-256 of all of that. The index
+tells where a state ends, so that a process that starts decodes only what it uses.
 """
 
 import contextlib
@@ -254,7 +254,7 @@ def _indexed(one: Entry) -> list[Any]:
 
 
 def replace_file(path: Path, data: bytes) -> None:
-    """Atomically, for whoever holds the lock: a reader, or a crash, finds the old file or the new one. Raises OSError."""
+    """For whoever holds the lock, atomically: a reader, or a crash, finds the old file or the new. Raises OSError."""
     for leftover in path.parent.glob(f"{path.name}.*.tmp"):  # of writers that were killed
         leftover.unlink(missing_ok=True)
     temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}.tmp")
