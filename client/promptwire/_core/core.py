@@ -142,8 +142,10 @@ class Core:
             yield Arrival(last_known.entries, _READ_SECONDS)
         except TimeoutError:
             return
-        for key, reference in references.items():
-            last_known.recall(key, reference)
+        for keys in _batches(list(references)):
+            for key in keys:
+                last_known.recall(key, references[key])
+            yield self.connection.pause(0)  # others may want the event loop
 
     def keep_up(self, handle: Handle) -> Steps[None]:
         """Has pushes keep a handle up to date from now on."""

@@ -21,6 +21,8 @@ _log = logging.getLogger("promptwire")
 
 _DEBOUNCE_SECONDS = 1.0
 """What changes within this time is written together."""
+_MOST_SHARE = 0.1
+"""How much of its thread's time writing may take while changes keep coming: a large file is written less often."""
 _REFRESH_SECONDS = 60.0
 """How old a confirmation in the file may be before it is written anew although nothing changed."""
 _REFRESH_BYTES = 4 * 1024 * 1024
@@ -50,6 +52,7 @@ class LastKnown:
         self._thread: threading.Thread | None = None
         self._dirty = False
         self._refresh_at = math.inf
+        self._settle_seconds = _DEBOUNCE_SECONDS
 
     def start(self) -> None:
         """Begins to read, and then to write. Idempotent."""
@@ -114,7 +117,9 @@ class LastKnown:
             going = self._wait()
             if self._dirty or (going and self._clock() >= self._refresh_at):
                 self._dirty = False
+                began = time.monotonic()
                 self._write()
+                self._settle_seconds = max(_DEBOUNCE_SECONDS, (time.monotonic() - began) / _MOST_SHARE)
 
     def _wait(self) -> bool:
         """Until something changed and has settled, or is to be refreshed; False to stop."""
@@ -122,7 +127,7 @@ class LastKnown:
         with contextlib.suppress(queue.Empty):
             if not self._events.get(timeout=None if left == math.inf else max(0.0, left)):
                 return False
-            settled_at = time.monotonic() + _DEBOUNCE_SECONDS
+            settled_at = time.monotonic() + self._settle_seconds
             while (left := settled_at - time.monotonic()) > 0:
                 if not self._events.get(timeout=left):
                     return False
