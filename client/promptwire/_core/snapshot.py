@@ -115,9 +115,12 @@ def read(path: Path, target: str, namespace: str, now: float, max_bytes: int = M
         raise Refused(
             "it is a symbolic link" if path.is_symlink() else f"it cannot be read: {error.strerror}"
         ) from error
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         _check_owner(os.fstat(descriptor), max_bytes)
-        data = file.read(max_bytes + 1)
+        with open(descriptor, "rb", closefd=False) as file:
+            data = file.read(max_bytes + 1)
+    finally:
+        os.close(descriptor)
     return _parse(data, target, namespace, now)
 
 
