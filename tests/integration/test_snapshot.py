@@ -4,11 +4,13 @@ import asyncio
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 import promptwire
+from promptwire._core import snapshot
 from tests.integration.test_outages import own_service, until
 from tests.support.service import ServiceProcess
 
@@ -93,8 +95,8 @@ def test_a_client_that_fails_when_stale_does_not_take_the_snapshot(seeded: Servi
     leave_behind(seeded.target, directory, "p@production")
     seeded.kill()
     with (
-        promptwire.Client(seeded.target, snapshot_dir=directory, on_stale="fail") as agent,
-        pytest.raises(promptwire.StaleError),
+        promptwire.Client(seeded.target, timeout_seconds=0.5, snapshot_dir=directory, on_stale="fail") as agent,
+        pytest.raises(promptwire.StaleError, match="not by this process"),
     ):
         agent.load_prompt("p@production")
 
@@ -160,6 +162,12 @@ def says(process: "subprocess.Popen[str]") -> str:
     return process.stdout.readline().strip()
 
 
+def production_in(target: str, directory: Path) -> int:
+    entries = snapshot.read(directory / snapshot.file_name(target, "default"), target, "default", time.time())
+    found = entries["p"].version("production") if "p" in entries else None
+    return found.version if found else 0
+
+
 def test_processes_that_share_a_file_keep_what_the_others_know_and_survive_a_kill(
     seeded: ServiceProcess, directory: Path
 ) -> None:
@@ -171,6 +179,7 @@ def test_processes_that_share_a_file_keep_what_the_others_know_and_survive_a_kil
             for version in (2, 1) * 10:
                 manager.set_prompt_alias("p", "production", version)
         agents[3].kill()
+        until(lambda: production_in(seeded.target, directory) == 1, "who follows the alias has written where it led")
         for one in agents[:3]:
             one.communicate("close\n", timeout=30)
             assert one.returncode == 0

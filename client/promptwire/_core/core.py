@@ -192,8 +192,9 @@ class Core:
         most = self.options.lease_seconds if fails else self.options.max_staleness_seconds
         bounds = [one for one in (most, wanted.max_staleness_seconds) if one is not None]
         if bounds and (value.age > min(bounds) or (fails and value.stale)):
+            late = f"which is over {min(bounds):g} s" if value.age > min(bounds) else "and not by this process"
             raise StaleError(
-                f"{value.uri} was last confirmed {value.age:.1f} s ago, which is over {min(bounds):g} s",
+                f"{value.uri} was last confirmed {value.age:.1f} s ago, {late}",
                 "STALE",
                 {"name": value.name, "version": str(value.version)},
             )
@@ -216,7 +217,7 @@ class Core:
 
     def _fetch(self, references: Mapping[str, Reference], wanted: Wanted) -> Steps[dict[str, PromptVersion]]:
         """Asks for each reference once, however many threads and tasks want it at the same time."""
-        hurried = wanted is ANY and all(map(self.live.can_fall_back, references))
+        hurried = wanted is ANY and all(map(self._can_fall_back, references))
         timeout_seconds = self.options.timeout_seconds
         deadline = self._clock() + (min(timeout_seconds, _HURRY_SECONDS) if hurried else timeout_seconds)
         found: dict[str, PromptVersion] = {}
@@ -232,6 +233,14 @@ class Core:
             if len(found) < len(references):
                 yield self.connection.pause(backoff.next())
         return found
+
+    def _can_fall_back(self, key: str) -> bool:
+        """Whether an earlier process knew what this client would rather serve than wait for the service."""
+        value = self.live.recalled(key)
+        if value is None or self.options.on_stale == "fail":
+            return False
+        most = self.options.max_staleness_seconds
+        return most is None or value.age <= most
 
     def _fly(self, flights: Mapping[str, Flight], deadline: float, wanted: Wanted, hurried: bool) -> Steps[None]:
         """Asks, takes the answers in, and lets everybody know who waits for one."""

@@ -138,11 +138,11 @@ class LiveTable:
             item = self._items.get(key)
             return item.value if item else None
 
-    def can_fall_back(self, key: str) -> bool:
-        """Whether there is a last known good that the next load would ask about first."""
+    def recalled(self, key: str) -> PromptVersion | None:
+        """What an earlier process knew of a reference, if that is all that there is to fall back on."""
         with self._lock:
             item = self._items.get(key)
-            return item is not None and item.value is not None and self._is_recalled(item)
+            return item.value if item is not None and self._is_recalled(item) else None
 
     def _is_recalled(self, item: Item) -> bool:
         return self._recalled.get(item) is item.lease

@@ -402,7 +402,7 @@ def test_what_an_earlier_process_knew_is_asked_for_and_fallen_back_on_as_stale(b
     assert recalled(bench, "a@production", 1)
     assert bench.shown == {}
     assert bench.table.find("a@production") is None, "the service comes first"
-    assert bench.table.can_fall_back("a@production")
+    assert bench.table.recalled("a@production") is not None
     known = bench.table.fall_back("a@production")
     assert known is not None
     assert known.stale
