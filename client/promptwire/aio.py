@@ -4,7 +4,7 @@ import asyncio
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from types import TracebackType
-from typing import Self, TypeVar, Unpack
+from typing import NoReturn, Self, TypeVar, Unpack
 
 from promptwire._core import checks
 from promptwire._core.core import Core
@@ -202,6 +202,12 @@ class AsyncClient:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.close()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "a client cannot be pickled, since it holds a connection, threads and perhaps a token: make a new "
+            f"promptwire.{type(self).__name__} in the process that needs one, and hand over its target instead"
+        )
 
     def __repr__(self) -> str:
         return f"<AsyncClient {self._core.options}>"

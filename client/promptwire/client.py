@@ -3,7 +3,7 @@
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
-from typing import Self, TypeVar, Unpack
+from typing import NoReturn, Self, TypeVar, Unpack
 
 from promptwire._core import checks
 from promptwire._core.core import Core
@@ -246,6 +246,12 @@ class Client:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "a client cannot be pickled, since it holds a connection, threads and perhaps a token: make a new "
+            f"promptwire.{type(self).__name__} in the process that needs one, and hand over its target instead"
+        )
 
     def __repr__(self) -> str:
         return f"<Client {self._core.options}>"
