@@ -86,7 +86,10 @@ class LastKnown:
 
     def doubt(self, name: str, revision: Revision) -> None:
         """This process has seen or written a prompt at a revision: what is older does not count any more."""
-        if not self.entries.done() or name in self.entries.result():
+        if self.entries.done() and name not in self.entries.result():
+            return
+        before = self._doubted.get(name)
+        if before is None or not revision.is_behind(before):
             self._doubted[name] = revision
 
     def recall(self, key: str, reference: Reference) -> bool:

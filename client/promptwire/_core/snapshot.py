@@ -293,9 +293,10 @@ class Lock:
             self._acquire()
             yield
         finally:
+            # Before it is closed: a copy in a child that was forked a moment ago must not go on holding it.
+            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
             descriptor, self._descriptor = self._descriptor, -1
-            if descriptor >= 0:
-                os.close(descriptor)
+            os.close(descriptor)
 
     def _acquire(self) -> None:
         deadline = time.monotonic() + _LOCK_SECONDS
@@ -303,9 +304,9 @@ class Lock:
             try:
                 fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 return
-            except BlockingIOError:
+            except BlockingIOError as error:
                 if time.monotonic() >= deadline:
-                    raise
+                    raise TimeoutError(f"another process has held {self._path} for {_LOCK_SECONDS:g} s") from error
                 time.sleep(0.02)
 
     def forked(self) -> None:
