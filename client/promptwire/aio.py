@@ -4,7 +4,7 @@ import asyncio
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from types import TracebackType
-from typing import Self, TypeVar, Unpack
+from typing import NoReturn, Self, TypeVar, Unpack
 
 from promptwire._core import checks
 from promptwire._core.core import Core
@@ -53,7 +53,8 @@ class AsyncClient:
             try:
                 return self._live.entries[name_or_uri]
             except (KeyError, TypeError):
-                return await drive(self._core.load(name_or_uri))
+                outdated = self._core.outdated(name_or_uri)
+                return outdated if outdated is not None else await drive(self._core.load(name_or_uri))
         return await drive(self._core.load(name_or_uri, Wanted.read(consistency, min_revision, max_staleness)))
 
     async def load_prompts(
@@ -213,6 +214,12 @@ class AsyncClient:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.close()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "a client cannot be pickled, since it holds a connection, threads and perhaps a token: make a new "
+            f"promptwire.{type(self).__name__} in the process that needs one, and hand over its target instead"
+        )
 
     def __repr__(self) -> str:
         return f"<AsyncClient {self._core.options}>"

@@ -3,7 +3,7 @@
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
-from typing import Self, TypeVar, Unpack
+from typing import NoReturn, Self, TypeVar, Unpack
 
 from promptwire._core import checks
 from promptwire._core.core import Core
@@ -72,7 +72,8 @@ class Client:
             try:
                 return self._live.entries[name_or_uri]
             except (KeyError, TypeError):  # TypeError: unhashable, which the slow way refuses by name
-                return run(self._core.load(name_or_uri))
+                outdated = self._core.outdated(name_or_uri)
+                return outdated if outdated is not None else run(self._core.load(name_or_uri))
         return run(self._core.load(name_or_uri, Wanted.read(consistency, min_revision, max_staleness)))
 
     def load_prompts(
@@ -260,6 +261,12 @@ class Client:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "a client cannot be pickled, since it holds a connection, threads and perhaps a token: make a new "
+            f"promptwire.{type(self).__name__} in the process that needs one, and hand over its target instead"
+        )
 
     def __repr__(self) -> str:
         return f"<Client {self._core.options}>"

@@ -82,15 +82,16 @@ class Connection:
         method: Callable[[Stubs], "grpc.UnaryUnaryMultiCallable[Request, Response]"],
         request: Request,
         timeout_seconds: float,
+        hurried: bool = False,
     ) -> Steps[tuple[Response, float]]:
         """The response, and when the attempt that brought it was sent, by the clock.
 
         While the service says UNAVAILABLE, or stops, the same request is sent again, with the same request_id if it
-        writes, until the timeout is over, or the shorter one for a service that nobody answers for. Raises
-        PromptwireError, never grpc's.
+        writes, until the timeout is over, or the shorter one for a service that nobody answers for; `hurried`, not even
+        that long. Raises PromptwireError, never grpc's.
         """
         backoff = Backoff(0.05, 2.0)
-        patience = self._options.connect_timeout_seconds
+        patience = 0.0 if hurried else self._options.connect_timeout_seconds
         began = self._clock()
         deadline = began + timeout_seconds
         connect_deadline = deadline if patience is None else min(deadline, began + patience)

@@ -1,6 +1,7 @@
 """What every face of the client stands on: the live table, the watch, the connection, and how they work together."""
 
 import functools
+import logging
 import math
 import os
 import time
@@ -9,7 +10,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError as FlightCancelled
 from dataclasses import replace
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from promptwire._core import checks
 from promptwire._core.backoff import Backoff
@@ -33,6 +34,11 @@ from promptwire.status import ClientStatus
 from promptwire.v1 import common_pb2
 from promptwire.values import AgentsReport, AliasChange, Prompt, PromptVersion, Revision
 
+if TYPE_CHECKING:
+    from promptwire._core.last_known import LastKnown
+
+_log = logging.getLogger("promptwire")
+
 Request = TypeVar("Request")
 Response = TypeVar("Response")
 Result = TypeVar("Result")
@@ -41,6 +47,10 @@ Outcome = tuple[PromptVersion | PromptwireError, Revision | None]
 """What became of a reference: the version or why there is none, and the revision that this is of, if that was told."""
 
 _JOIN_SECONDS = 5.0
+_READ_SECONDS = 2.0
+"""How long a load waits for a disk that does not answer, when it wants to know what an earlier process knew."""
+_HURRY_SECONDS = 0.5
+"""How long a load waits for a service that does not answer, if an earlier process knew what it asks for."""
 
 
 class Core:
@@ -52,7 +62,9 @@ class Core:
         self.live = LiveTable(options.lease_seconds, clock, strict=options.strict_lease)
         self.connection = Connection(options, clock)
         self._clock = clock
+        self._serves_any_age = options.on_stale == "serve" and options.max_staleness_seconds is None
         self._watch = Watch(self.live, lambda deliver: Stream(self.connection, deliver), options, clock)
+        self._last_known = _last_known(self.live, options, clock)
         _cores.add(self)
 
     def call(self, operation: Operation[Request, Response, Result], longer_seconds: float = 0.0) -> Steps[Result]:
@@ -75,16 +87,23 @@ class Core:
         return replace(change, agents=found.agents)
 
     def _ask(
-        self, operation: Operation[Request, Response, Result], timeout_seconds: float, wanted: Wanted = ANY
+        self,
+        operation: Operation[Request, Response, Result],
+        timeout_seconds: float,
+        wanted: Wanted = ANY,
+        hurried: bool = False,
     ) -> Steps[tuple[Result, Revision]]:
         """The result, and the revision that it is of."""
         if operation.read is not None:
             wanted.put_into(operation.read, self.live.token)
-        response, sent_at = yield from self.connection.unary(operation.method, operation.request, timeout_seconds)
+        response, sent_at = yield from self.connection.unary(
+            operation.method, operation.request, timeout_seconds, hurried
+        )
         self._watch.nudge()
         info = operation.info(response) or common_pb2.ReadInfo()
         revision = Revision(info.revision.epoch, info.revision.number)
         if operation.writes is not None:
+            self._doubt(operation.writes, revision)
             self.live.wrote(operation.writes, revision)
         elif info.HasField("revision"):
             self.live.observe(revision)
@@ -92,8 +111,22 @@ class Core:
         confirmed_at = sent_at - info.max_age.ToTimedelta().total_seconds()
         result = operation.decode(response, Lease(self._clock, self.options.lease_seconds, confirmed_at))
         if isinstance(result, PromptVersion | Prompt):
+            self._doubt(result.name, revision)
             self.live.saw(result, revision, confirmed_at)
         return result, revision
+
+    def _doubt(self, name: str, revision: Revision) -> None:
+        if self._last_known is not None:
+            self._last_known.doubt(name, revision)
+
+    def outdated(self, written: object) -> PromptVersion | None:
+        """What a load that `entries` does not have may return at once, whatever its age; None for the slow way.
+
+        While the registry is gone that is every load.
+        """
+        if not self._serves_any_age or type(written) is not str or self.connection.closed:
+            return None
+        return self.live.find(written)
 
     def load(self, written: object, wanted: Wanted = ANY) -> Steps[PromptVersion]:
         """The slow way, for a reference that `entries` does not have, or when that is not good enough."""
@@ -106,9 +139,27 @@ class Core:
         keys = [checks.key(one) for one in written]
         found = {key: value for key in keys if (value := self._known(key, wanted)) is not None}
         if missing := [key for key in dict.fromkeys(keys) if key not in found]:
+            references = {key: checks.reference(key) for key in missing}
+            if self._last_known is not None and not wanted.strong:
+                yield from self._recall(self._last_known, references)
+                known = {key: value for key in missing if (value := self._known(key, wanted)) is not None}
+                found |= known
+                references = {key: reference for key, reference in references.items() if key not in known}
             fetch = self._read_strongly if wanted.strong else self._fetch
-            found |= yield from fetch({key: checks.reference(key) for key in missing}, wanted)
+            found |= yield from fetch(references, wanted)
         return [found[key] for key in keys]
+
+    def _recall(self, last_known: "LastKnown", references: Mapping[str, Reference]) -> Steps[None]:
+        """Puts what an earlier process knew of these into the table."""
+        last_known.start()
+        try:
+            yield Arrival(last_known.entries, _READ_SECONDS)
+        except TimeoutError:
+            return
+        for keys in _batches(list(references)):
+            for key in keys:
+                last_known.recall(key, references[key])
+            yield self.connection.pause(0)  # others may want the event loop
 
     def keep_up(self, handle: Handle) -> Steps[None]:
         """Has pushes keep a handle up to date from now on."""
@@ -155,8 +206,9 @@ class Core:
         most = self.options.lease_seconds if fails else self.options.max_staleness_seconds
         bounds = [one for one in (most, wanted.max_staleness_seconds) if one is not None]
         if bounds and (value.age > min(bounds) or (fails and value.stale)):
+            late = f"which is over {min(bounds):g} s" if value.age > min(bounds) else "and not by this process"
             raise StaleError(
-                f"{value.uri} was last confirmed {value.age:.1f} s ago, which is over {min(bounds):g} s",
+                f"{value.uri} was last confirmed {value.age:.1f} s ago, {late}",
                 "STALE",
                 {"name": value.name, "version": str(value.version)},
             )
@@ -179,26 +231,39 @@ class Core:
 
     def _fetch(self, references: Mapping[str, Reference], wanted: Wanted) -> Steps[dict[str, PromptVersion]]:
         """Asks for each reference once, however many threads and tasks want it at the same time."""
-        deadline = self._clock() + self.options.timeout_seconds
+        hurried = wanted is ANY and all(map(self._can_fall_back, references))
+        timeout_seconds = self.options.timeout_seconds
+        deadline = self._clock() + (min(timeout_seconds, _HURRY_SECONDS) if hurried else timeout_seconds)
         found: dict[str, PromptVersion] = {}
         backoff = Backoff(0.01, 0.5)
         while missing := [key for key in references if key not in found]:
             boarded = {key: self.live.board(key, references[key], anew=wanted is not ANY) for key in missing}
-            yield from self._fly({key: flight for key, (flight, mine) in boarded.items() if mine}, deadline, wanted)
+            mine_now = {key: flight for key, (flight, mine) in boarded.items() if mine}
+            yield from self._fly(mine_now, deadline, wanted, hurried)
             for key, (flight, mine) in boarded.items():
-                value = yield from self._arrival(key, flight, deadline, wanted)
+                value = yield from self._arrival(key, flight, deadline, wanted, hurried)
                 if value is not None and (mine or self._will_do(key, value, wanted)):
                     found[key] = value
             if len(found) < len(references):
                 yield self.connection.pause(backoff.next())
         return found
 
-    def _fly(self, flights: Mapping[str, Flight], deadline: float, wanted: Wanted) -> Steps[None]:
+    def _can_fall_back(self, key: str) -> bool:
+        """Whether an earlier process knew what this client would rather serve than wait for the service."""
+        value = self.live.recalled(key)
+        if value is None or self.options.on_stale == "fail":
+            return False
+        most = self.options.max_staleness_seconds
+        return most is None or value.age <= most
+
+    def _fly(self, flights: Mapping[str, Flight], deadline: float, wanted: Wanted, hurried: bool) -> Steps[None]:
         """Asks, takes the answers in, and lets everybody know who waits for one."""
         waiting = dict(flights)
+        for flight in flights.values():
+            flight.hurried = hurried
         try:
             for keys in _batches(list(flights)):
-                outcomes = yield from self._resolve(keys, deadline, wanted)
+                outcomes = yield from self._resolve(keys, deadline, wanted, hurried)
                 for key, outcome in zip(keys, outcomes, strict=True):
                     self._land(key, waiting.pop(key), outcome)
                 self._watch.start()
@@ -220,14 +285,16 @@ class Core:
         elif isinstance(found, PromptwireError):
             self._fail(flight, found)
 
-    def _resolve(self, keys: Sequence[str], deadline: float, wanted: Wanted) -> Steps[Sequence[Outcome]]:
+    def _resolve(
+        self, keys: Sequence[str], deadline: float, wanted: Wanted, hurried: bool = False
+    ) -> Steps[Sequence[Outcome]]:
         timeout_seconds = max(0.001, deadline - self._clock())
         if len(keys) > 1:
             operation = self.operations.batch_resolve(keys)
-            outcomes, revision = yield from self._ask(operation, timeout_seconds, wanted)
+            outcomes, revision = yield from self._ask(operation, timeout_seconds, wanted, hurried)
             return [(one, revision) for one in outcomes]
         try:
-            return [(yield from self._ask(self.operations.resolve(keys[0]), timeout_seconds, wanted))]
+            return [(yield from self._ask(self.operations.resolve(keys[0]), timeout_seconds, wanted, hurried))]
         except NotFoundError as error:
             return [(error, revision_of(error))]
 
@@ -235,7 +302,9 @@ class Core:
         self.live.abandon(flight)
         flight.future.set_exception(error)
 
-    def _arrival(self, key: str, flight: Flight, deadline: float, wanted: Wanted) -> Steps[PromptVersion | None]:
+    def _arrival(
+        self, key: str, flight: Flight, deadline: float, wanted: Wanted, hurried: bool
+    ) -> Steps[PromptVersion | None]:
         """What a flight brought; None to ask again."""
         try:
             value: PromptVersion | None = yield Arrival(flight.future, max(0.0, deadline - self._clock()))
@@ -245,7 +314,9 @@ class Core:
         except FlightCancelled:  # who asked was interrupted
             return None
         except (TimeoutError, UnavailableError) as error:
-            known = self.live.fall_back(key)
+            if flight.hurried and not hurried and self._clock() < deadline:
+                return None  # another's patience was shorter
+            known = self.live.fall_back(key) if wanted is ANY else self.live.held(key)
             if known is not None and (wanted.min_revision is None or self.live.reaches(key, wanted.min_revision)):
                 self._watch.start()
                 return self._vouched(known, wanted)
@@ -281,6 +352,8 @@ class Core:
         self.connection.refuse()
         self.live.close()
         self._watch.stop(_JOIN_SECONDS)
+        if self._last_known is not None:
+            self._last_known.stop(_JOIN_SECONDS)
         self.connection.close()
 
     def forked(self) -> None:
@@ -288,11 +361,26 @@ class Core:
         self.connection.forked()
         self._watch.forked(uuid.uuid4().hex)
         self.live.forked()
+        if self._last_known is not None:
+            self._last_known.forked()
 
     def resume(self) -> None:
         """In a child process, later: handles never call, so nothing else would begin to keep them up to date."""
         if self.live.has_handles() and not self.connection.closed:
             self._watch.start()
+
+
+def _last_known(live: LiveTable, options: Options, clock: Clock) -> "LastKnown | None":
+    if options.snapshot_dir is None:
+        return None
+    try:
+        from promptwire._core.last_known import LastKnown
+    except ImportError:  # of fcntl, elsewhere than on POSIX systems
+        _log.warning("snapshot_dir is not used: this system has no flock")
+        return None
+    last_known = LastKnown(live, options, clock)
+    live.on_change = last_known.changed
+    return last_known
 
 
 def _batches(keys: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -9,7 +9,7 @@ from promptwire.values import PromptVersion, Revision
 class Flight:
     """Who wants the same answer waits for it instead of asking too."""
 
-    __slots__ = ("asked_at", "fence", "future", "reference")
+    __slots__ = ("asked_at", "fence", "future", "hurried", "reference")
 
     def __init__(self, reference: Reference, asked_at: float) -> None:
         self.reference = reference
@@ -19,3 +19,5 @@ class Flight:
         """None when the answer was overtaken: ask again."""
         self.fence: Revision | None = None
         """Something of the prompt that this client has seen or written since; the answer must not be older."""
+        self.hurried = False
+        """Whether who asks has something to fall back on, and so waits only a short while."""

@@ -16,16 +16,17 @@ import logging
 import math
 import threading
 import weakref
-from collections.abc import Iterable, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, MutableMapping, Sequence
 from concurrent.futures import Future, InvalidStateError
+from dataclasses import dataclass
 
 from promptwire._core.entries import LeasedEntries
 from promptwire._core.flight import Flight
-from promptwire._core.followed import Followed, Item, PushedState
+from promptwire._core.followed import Followed, Item, PushedState, Record
 from promptwire._core.lease import Clock, Lease
 from promptwire._core.own_leases import OwnLeases
 from promptwire._core.subscriptions import Subscriptions, Told
-from promptwire.domain.references import Reference
+from promptwire.domain.references import Reference, Selector
 from promptwire.errors import NotFoundError
 from promptwire.handle import Handle
 from promptwire.values import Prompt, PromptVersion, Revision
@@ -34,6 +35,27 @@ _log = logging.getLogger("promptwire")
 
 ABSENT_MAX = 1_000
 """How many references that mean nothing are followed."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExportedPrompt:
+    """What is known of one prompt, for whoever needs it later."""
+
+    name: str
+    record: Record | None
+    """None when there is no such prompt."""
+    bodies: Sequence[PromptVersion]
+    selectors: Sequence[Selector]
+    confirmed_at: float
+    """By the clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """The table as pushes have told it, at a position."""
+
+    position: Revision
+    prompts: Sequence[ExportedPrompt]
 
 
 class LiveTable:
@@ -52,6 +74,8 @@ class LiveTable:
         """By reference, as written."""
         self._absent: dict[Item, None] = {}
         """What was found not to exist, the latest last; some of it may have come to exist since."""
+        self.on_change: Callable[[], None] = lambda: None
+        """Called, under the lock, when `export` would tell something else."""
         self._begin()
 
     def _begin(self) -> None:
@@ -80,6 +104,10 @@ class LiveTable:
         """Prompts to settle once the stream has reached their floor."""
         self._ready: list[tuple[Sequence[str], Future[None]]] = []
         """Who waits for which references to be vouched for by the watch."""
+        self._recalled: dict[Item, Lease] = {}
+        """What an earlier process knew, with the lease that it has until this one confirms it."""
+        self.unanswered = False
+        """Whether the last call that had something to fall back on was not answered: the next ones need not wait."""
 
     def _no_entries(self) -> MutableMapping[str, PromptVersion]:
         return LeasedEntries() if self._strict else {}
@@ -95,9 +123,68 @@ class LiveTable:
     def fall_back(self, key: str) -> PromptVersion | None:
         """The last known good, if the service was asked and did not answer; the other items need not ask either."""
         with self._lock:
-            for item in self._items.values():
-                item.asks = False
-            return self.find(key)
+            if not self.unanswered:
+                self.unanswered = True
+                for item in self._items.values():
+                    item.asks = False
+                if self._recalled and not self._warned:
+                    self._warned = True
+                    _log.warning("the registry does not answer: loads bring what an earlier process knew, as stale")
+            return self.held(key)
+
+    def held(self, key: str) -> PromptVersion | None:
+        """The last known good, whether or not the service has to be asked first."""
+        with self._lock:
+            item = self._items.get(key)
+            return item.value if item else None
+
+    def recalled(self, key: str) -> PromptVersion | None:
+        """What an earlier process knew of a reference, if that is all that there is to fall back on."""
+        with self._lock:
+            item = self._items.get(key)
+            return item.value if item is not None and self._is_recalled(item) else None
+
+    def _is_recalled(self, item: Item) -> bool:
+        return self._recalled.get(item) is item.lease
+
+    def lacks(self, reference: Reference) -> bool:
+        """Whether nothing was ever loaded by this reference."""
+        with self._lock:
+            followed = self._prompts.get(reference.name)
+            return followed is None or reference.selector not in followed.items
+
+    def recall(
+        self, key: str, reference: Reference, value: PromptVersion, age: float, as_of: Revision, seen: Revision | None
+    ) -> bool:
+        """Takes in what an earlier process knew as of a revision, to fall back on; whether that may count.
+
+        It does not if this process has seen anything newer of the prompt.
+        """
+        with self._lock:
+            followed = self._prompts.get(reference.name)
+            if followed is not None and followed.pushed and followed.floor is None and self.position is not None:
+                etag = followed.record.etag if followed.record else self.position.number
+                seen = Revision(self.position.epoch, etag)
+            elif followed is not None and followed.floor is not None:
+                seen = followed.floor
+            if not self.lacks(reference) or (seen is not None and not as_of.reaches(seen)):
+                return False
+            # Of no length: it is stale from the start, however young.
+            lease = Lease(self._clock, 0.0, self._clock() - age)
+            item = self._follow(reference, lease)
+            item.take(value)
+            item.asks = not self.unanswered
+            self._recalled[item] = lease
+            self._own.put(item, lease)
+            self._spell(item, key)
+            return True
+
+    def _answered(self) -> None:
+        """The service has: what it has not confirmed must be asked for again."""
+        self.unanswered = False
+        self._recalled = {item: lease for item, lease in self._recalled.items() if item.lease is lease}
+        for item in self._recalled:
+            item.asks = True
 
     def known_missing(self, key: str) -> NotFoundError | None:
         """Why a reference means nothing, if the watch vouches for that; None if the service has to be asked."""
@@ -113,7 +200,9 @@ class LiveTable:
         """Whether what is known of a reference is surely as new as a revision, or newer."""
         with self._lock:
             item = self._items.get(key)
-            at = (item.prompt.floor or self.position) if item else None
+            if item is None or self._is_recalled(item):
+                return False
+            at = item.prompt.floor or self.position
             return at is not None and at.reaches(revision)
 
     def board(self, key: str, reference: Reference, anew: bool = False) -> tuple[Flight, bool]:
@@ -195,6 +284,7 @@ class LiveTable:
         for reference in item.references:
             del self._items[reference]
         del item.prompt.items[item.selector]
+        self._recalled.pop(item, None)
         self._subscriptions.drop(item)
         if not item.prompt.items:
             del self._prompts[item.prompt.name]
@@ -230,6 +320,8 @@ class LiveTable:
 
     def observe(self, revision: Revision) -> None:
         with self._lock:
+            if self.unanswered:
+                self._answered()
             if self.token is None or not revision.is_behind(self.token):
                 self.token, self._token_at = revision, self._clock()
 
@@ -316,6 +408,7 @@ class LiveTable:
                 changed += self._drop_unmentioned(before, revision)
                 self.replacing = False
             self._show(changed)
+            self.on_change()
 
     def bookmark(self, revision: Revision, sent_at: float, nonce: int) -> None:
         """As of a check made after the Renew with this nonce was sent, all up to this revision has been told."""
@@ -331,6 +424,8 @@ class LiveTable:
                     followed.floor = None
             self._subscriptions.acknowledge(nonce)
             changed = self._settle()
+            if changed:
+                self.on_change()
             changed += [item for item in self._own if item.prompt.promote(item, self.lease)]
             if self._aside and not self.lease.stale:
                 self._aside = False
@@ -375,6 +470,23 @@ class LiveTable:
             if followed.pushed:
                 changed += followed.settle(self.lease, epoch)
         return changed
+
+    # Leaving something behind.
+
+    def export(self) -> Exported | None:
+        """What pushes have told and nothing has overtaken; None while an update that replaces it all is awaited."""
+        with self._lock:
+            if self.replacing or self.position is None:
+                return None
+            believed = (one for one in self._prompts.values() if one.pushed and one.floor is None)
+            return Exported(self.position, [self._exported(one) for one in believed])
+
+    def _exported(self, followed: Followed) -> ExportedPrompt:
+        known = [(item, item.value) for item in followed.items.values() if item.value is not None]
+        confirmed_at = min((item.lease.confirmed_at for item, _ in known), default=self.lease.confirmed_at)
+        bodies = {value.version: value for _, value in known}
+        selectors = [item.selector for item, _ in known]
+        return ExportedPrompt(followed.name, followed.record, list(bodies.values()), selectors, confirmed_at)
 
     # Being ready.
 
@@ -466,6 +578,7 @@ class LiveTable:
 
     def forked(self) -> None:
         """In a child process: nothing is confirmed and nobody watches, yet."""
+        recalled = self._recalled
         self._begin()  # with a lock of its own: the parent's may have been held
         for followed in self._prompts.values():
             followed.unlearn()
@@ -473,4 +586,7 @@ class LiveTable:
             followed.floor = None
             for item in followed.items.values():
                 item.asks = True
-                self._own.put(item, item.lease.copy())
+                lease = item.lease.copy()
+                if recalled.get(item) is item.lease:
+                    self._recalled[item] = lease
+                self._own.put(item, lease)

@@ -26,6 +26,8 @@ _log = logging.getLogger("promptwire")
 
 _FIRST_BACKOFF_SECONDS = 0.1
 _MOST_BACKOFF_SECONDS = 30.0
+_MOST_BACKOFF_UNCONFIRMED_SECONDS = 2.0
+"""While loads are answered with what an earlier process knew, no call tells that the service is back."""
 _SETTLE_SECONDS = 0.1
 """How soon after the stream was told to follow more that is to be confirmed; loads in a row share the question."""
 _NUDGE_SECONDS = 1.0
@@ -232,5 +234,8 @@ class Watch:
             stream.cancel()
 
     def _back_off(self) -> None:
-        self._open_at = self._clock() + self._backoff.next()
+        wait = self._backoff.next()
+        if self._live.unanswered:
+            wait = min(wait, _MOST_BACKOFF_UNCONFIRMED_SECONDS)
+        self._open_at = self._clock() + wait
         self._backing_off = True

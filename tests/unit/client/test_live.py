@@ -388,3 +388,68 @@ def test_two_references_are_never_seen_in_a_mixed_state(bench: Bench) -> None:
     ended.set()
     reader.join()
     assert not mixed
+
+
+def recalled(
+    bench: Bench, key: str, number: int, age: float = 3.0, as_of: int = 5, seen: Revision | None = None
+) -> bool:
+    reference = checks.reference(key)
+    value = decoding.prompt_version(version_message(reference.name, number))
+    return bench.table.recall(key, reference, value, age, at(as_of), seen)
+
+
+def test_what_an_earlier_process_knew_is_asked_for_and_fallen_back_on_as_stale(bench: Bench) -> None:
+    assert recalled(bench, "a@production", 1)
+    assert bench.shown == {}
+    assert bench.table.find("a@production") is None, "the service comes first"
+    assert bench.table.recalled("a@production") is not None
+    known = bench.table.fall_back("a@production")
+    assert known is not None
+    assert known.stale
+    assert known.age == pytest.approx(3.0)
+    assert bench.shown == {}
+    assert recalled(bench, "b@production", 1)
+    assert bench.table.find("b@production") is not None, "the service did not answer a moment ago"
+
+
+def test_once_the_service_answers_what_it_has_not_confirmed_is_asked_for_again(bench: Bench) -> None:
+    for key in ("a@production", "b@production"):
+        recalled(bench, key, 1)
+    bench.table.fall_back("a@production")
+    bench.table.greet(100, 1)
+    bench.table.apply([bench.state("a", {"production": 2}, 2)], at(1, "other"))
+    assert bench.table.find("b@production") is None
+    bench.table.bookmark(at(1, "other"), bench.clock(), 1)
+    assert bench.shown == {"a@production": 2}
+
+
+def test_what_an_earlier_process_knew_does_not_count_against_what_this_one_has_seen(bench: Bench) -> None:
+    bench.follow(a=1)
+    bench.table.apply([bench.state("a", {"production": 2}, 2, etag=11)], at(11))
+    assert not recalled(bench, "a@production", 1), "it is known"
+    assert not recalled(bench, "a@beta", 1, as_of=10)
+    assert recalled(bench, "a@beta", 1, as_of=11)
+    assert not recalled(bench, "b", 1, as_of=10, seen=at(11))
+    assert not recalled(bench, "b", 1, as_of=10, seen=at(2, "other"))
+
+
+def test_what_an_earlier_process_knew_reaches_no_revision(bench: Bench) -> None:
+    bench.follow(a=1)
+    recalled(bench, "b", 1, as_of=10)
+    assert not bench.table.reaches("b", at(1))
+
+
+def test_what_an_earlier_process_knew_is_not_told_as_known(bench: Bench) -> None:
+    bench.follow(a=1)
+    recalled(bench, "b", 1)
+    exported = bench.table.export()
+    assert exported is not None
+    assert [(one.name, one.selectors, [body.version for body in one.bodies]) for one in exported.prompts] == [
+        ("a", ["production"], [1])
+    ]
+
+
+def test_a_write_takes_away_what_an_earlier_process_knew(bench: Bench) -> None:
+    recalled(bench, "a@production", 1)
+    bench.table.wrote("a", at(12))
+    assert bench.table.fall_back("a@production") is None
