@@ -9,8 +9,9 @@ import time
 from concurrent.futures import Future
 
 from promptwire._core import snapshot
+from promptwire._core.exported import Exported, ExportedPrompt
 from promptwire._core.lease import Clock
-from promptwire._core.live import Exported, ExportedPrompt, LiveTable
+from promptwire._core.live import LiveTable
 from promptwire._core.snapshot import Entries, Entry
 from promptwire.domain.references import Reference
 from promptwire.options import Options

@@ -11,22 +11,22 @@
 - A replacing update (first, after a gap, after Resync) swaps everything at once; until then the old entries serve.
 """
 
-import contextlib
 import logging
 import math
 import threading
 import weakref
 from collections.abc import Callable, Iterable, MutableMapping, Sequence
-from concurrent.futures import Future, InvalidStateError
-from dataclasses import dataclass
+from concurrent.futures import Future
 
 from promptwire._core.entries import LeasedEntries
+from promptwire._core.exported import Exported, exported
 from promptwire._core.flight import Flight
-from promptwire._core.followed import Followed, Item, PushedState, Record
+from promptwire._core.followed import Followed, Item, PushedState
 from promptwire._core.lease import Clock, Lease
 from promptwire._core.own_leases import OwnLeases
+from promptwire._core.readiness import Readiness
 from promptwire._core.subscriptions import Subscriptions, Told
-from promptwire.domain.references import Reference, Selector
+from promptwire.domain.references import Reference
 from promptwire.errors import NotFoundError
 from promptwire.handle import Handle
 from promptwire.values import Prompt, PromptVersion, Revision
@@ -35,27 +35,6 @@ _log = logging.getLogger("promptwire")
 
 ABSENT_MAX = 1_000
 """How many references that mean nothing are followed."""
-
-
-@dataclass(frozen=True, slots=True)
-class ExportedPrompt:
-    """What is known of one prompt, for whoever needs it later."""
-
-    name: str
-    record: Record | None
-    """None when there is no such prompt."""
-    bodies: Sequence[PromptVersion]
-    selectors: Sequence[Selector]
-    confirmed_at: float
-    """By the clock."""
-
-
-@dataclass(frozen=True, slots=True)
-class Exported:
-    """The table as pushes have told it, at a position."""
-
-    position: Revision
-    prompts: Sequence[ExportedPrompt]
 
 
 class LiveTable:
@@ -102,8 +81,7 @@ class LiveTable:
         self._subscriptions = Subscriptions()
         self._waiting: set[Followed] = set()
         """Prompts to settle once the stream has reached their floor."""
-        self._ready: list[tuple[Sequence[str], Future[None]]] = []
-        """Who waits for which references to be vouched for by the watch."""
+        self._readiness = Readiness()
         self._recalled: dict[Item, Lease] = {}
         """What an earlier process knew, with the lease that it has until this one confirms it."""
         self.unanswered = False
@@ -434,7 +412,7 @@ class LiveTable:
                     self._warned = False
                     _log.warning("the registry confirms prompts again: loads are fresh")
             self._show(changed)
-            self._tell_ready()
+            self._readiness.tell(self._are_ready)
 
     def _start_over(self, before: Revision | None, now_at: Revision) -> None:
         """What was pushed no longer counts; entries stay until what replaces it has been learned."""
@@ -479,41 +457,26 @@ class LiveTable:
             if self.replacing or self.position is None:
                 return None
             believed = (one for one in self._prompts.values() if one.pushed and one.floor is None)
-            return Exported(self.position, [self._exported(one) for one in believed])
-
-    def _exported(self, followed: Followed) -> ExportedPrompt:
-        known = [(item, item.value) for item in followed.items.values() if item.value is not None]
-        confirmed_at = min((item.lease.confirmed_at for item, _ in known), default=self.lease.confirmed_at)
-        bodies = {value.version: value for _, value in known}
-        selectors = [item.selector for item, _ in known]
-        return ExportedPrompt(followed.name, followed.record, list(bodies.values()), selectors, confirmed_at)
+            return Exported(self.position, [exported(one, self.lease) for one in believed])
 
     # Being ready.
 
     def when_ready(self, keys: Sequence[str]) -> Future[None]:
         """Done once the watch vouches for all of these references, cancelled when the client is closed before."""
         with self._lock:
-            ready: Future[None] = Future()
-            self._ready.append((keys, ready))
-            self._tell_ready()
+            ready = self._readiness.wait(keys)
+            self._readiness.tell(self._are_ready)
             if self._closed:
                 ready.cancel()
             return ready
 
     def not_ready(self, keys: Iterable[str]) -> list[str]:
         with self._lock:
-            return [key for key in keys if not self._is_ready(key)]
+            items = ((key, self._items.get(key)) for key in keys)
+            return [key for key, item in items if item is None or item.value is None or item.lease is not self.lease]
 
-    def _is_ready(self, key: str) -> bool:
-        item = self._items.get(key)
-        return item is not None and item.value is not None and item.lease is self.lease and not item.lease.stale
-
-    def _tell_ready(self) -> None:
-        for keys, ready in self._ready:
-            if not self.lease.stale and not self.not_ready(keys):
-                with contextlib.suppress(InvalidStateError):  # who waited has just given up
-                    ready.set_result(None)
-        self._ready = [(keys, ready) for keys, ready in self._ready if not ready.done()]
+    def _are_ready(self, keys: Sequence[str]) -> bool:
+        return not self.lease.stale and not self.not_ready(keys)
 
     # Expiring and showing.
 
@@ -569,8 +532,7 @@ class LiveTable:
         with self._lock:
             self._closed = True
             self.entries = self._no_entries()
-            for _, ready in self._ready:
-                ready.cancel()
+            self._readiness.cancel()
 
     def has_handles(self) -> bool:
         with self._lock:
