@@ -20,7 +20,7 @@ def check(history: History, truth: Truth) -> Iterator[Violation]:
         if op.kind == "load":
             yield from _age_of_load(op, truth)
         elif op.epoch:
-            yield from _place(op, truth)
+            yield from place(op, truth)
 
 
 def _content(op: Op, truth: Truth) -> Iterator[Violation]:
@@ -29,7 +29,7 @@ def _content(op: Op, truth: Truth) -> Iterator[Violation]:
         yield Violation("content", message, op.namespace, op.name, [op])
 
 
-def _place(op: Op, truth: Truth) -> Iterator[Violation]:
+def place(op: Op, truth: Truth) -> Iterator[Violation]:
     lineage = truth.lineage(op.namespace, op.epoch)
     if lineage is None:
         if op.version:

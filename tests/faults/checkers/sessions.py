@@ -85,6 +85,6 @@ def _tokens(history: History, truth: Truth) -> Iterator[Violation]:
     for op in history.ops:
         if op.outcome != "ok" or not op.token or lineage_of(op.token[0]) != lineage_of(op.epoch):
             continue
-        if op.revision < op.token[1]:
+        if op.revision < op.token[1] and not truth.excuse(op.namespace, *op.token, op.start):
             message = f"{op.client} asked for revision {op.token[1]} or newer and got {op.revision}"
             yield Violation("min_revision", message, op.namespace, op.name, [op])
