@@ -16,10 +16,13 @@ def check(history: History, truth: Truth) -> Iterator[Violation]:
             yield Violation("errors", f"{op.kind} failed with {op.reason}", op.namespace, op.name, [op])
         if op.outcome != "ok" or op.writes:
             continue
-        yield from _content(op, truth)
         if op.kind == "load":
-            yield from _age_of_load(op, truth)
-        elif op.epoch:
+            wrong = [*_content(op, truth), *_age_of_load(op, truth)]
+            if wrong and not truth.excuse_load(op):
+                yield from wrong
+            continue
+        yield from _content(op, truth)
+        if op.epoch:
             yield from place(op, truth)
 
 

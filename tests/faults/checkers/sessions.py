@@ -35,6 +35,8 @@ def check(history: History, truth: Truth) -> Iterator[Violation]:
         elif not _read(session, op, lineages):
             shows = [one for one in (session.last.get((op.name, op.selector)), op) if one]
             place = session.places.pop((op.name, op.selector), None)
+            if truth.excuse_load(op):
+                continue
             message = f"{op.client} read @{op.selector} = {answer_of(op)}, but was at {place or session.wrote}"
             yield Violation("monotonic", message, op.namespace, op.name, shows)
         session.last[op.name, op.selector] = op

@@ -158,6 +158,7 @@ class Truth:
         self.lineages: dict[str, list[Lineage]] = {}
         self.excused: Counter[str] = Counter()
         """Answers that were let pass, by reason."""
+        self._excused_loads: set[tuple[str, int]] = set()
         self._texts: dict[tuple[str, str, int], set[str]] = {}
         for log in sorted(history.logs, key=lambda log: log.start):
             mine = self.attempts.get(log.namespace, {})
@@ -178,6 +179,17 @@ class Truth:
         if reason:
             self.excused[reason] += 1
         return bool(reason)
+
+    def excuse_load(self, op: Op) -> bool:
+        """The same for a load, which names no epoch; each counts once."""
+        for lineage in self.lineages.get(op.namespace, ()):
+            reason = lineage.epochs.excuse_load(op.start, op.end, op.lease_ns) if lineage.epochs else ""
+            if op.kind == "load" and reason:
+                if (op.client, op.start) not in self._excused_loads:
+                    self._excused_loads.add((op.client, op.start))
+                    self.excused[reason] += 1
+                return True
+        return False
 
     def texts(self, namespace: str, name: str, version: int) -> set[str]:
         """What was written as a version: more than one only if a backup took a version back."""
