@@ -116,7 +116,7 @@ class Sentinel(Replicated):
     """A primary and two replicas; three Sentinels."""
 
     name = "sentinel"
-    kinds = (*Replicated.kinds, "restore")
+    kinds: tuple[str, ...] = (*Replicated.kinds, "restore")
     replicas = 2
 
     def _run(self, stack: contextlib.ExitStack) -> topologies.Topology:
@@ -141,7 +141,7 @@ class Cluster(Replicated):
     """Three primaries with a replica each."""
 
     name = "cluster"
-    kinds = (*Replicated.kinds, "move_slot")
+    kinds: tuple[str, ...] = (*Replicated.kinds, "move_slot")
     replicas = 1
 
     def _run(self, stack: contextlib.ExitStack) -> topologies.Topology:

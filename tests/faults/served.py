@@ -72,7 +72,7 @@ def break_workers_too(options: list[str]) -> None:
             command = (python, "-m", "tests.faults.served", *options, "--worker", "--", descriptor)
         return await start(*command, **settings)
 
-    asyncio.create_subprocess_exec = start_broken  # type: ignore[assignment]
+    asyncio.create_subprocess_exec = start_broken
 
 
 def main() -> None:

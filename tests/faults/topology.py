@@ -156,7 +156,7 @@ class Workers(Standalone):
     """The same with two worker processes in each service."""
 
     name = "workers"
-    kinds = ("restore", "kill_worker", "roll")
+    kinds: tuple[str, ...] = ("restore", "kill_worker", "roll")
     options = ("--workers", "2")
 
 
