@@ -17,7 +17,7 @@ from tests.support.proxy import Proxy
 from tests.support.servers import RunningServer, running_server, valkey_server
 from tests.support.service import ServiceProcess
 
-READY_SECONDS = 30.0
+READY_SECONDS = 90.0
 FSYNC = ("--appendonly", "yes", "--appendfsync", "always", "--maxmemory-policy", "noeviction")
 _DISK_BYTES = 48 << 20
 
