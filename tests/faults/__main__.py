@@ -18,10 +18,10 @@ from pathlib import Path
 
 from tests.faults import rounds
 from tests.faults.rounds import Result, Round
-from tests.faults.topology import TOPOLOGIES
+from tests.faults.setups import TOPOLOGIES
 
 KILLS_A_ROUND = 50
-_COUNTED = ("operations", "outcomes", "told", "faults")
+_COUNTED = ("operations", "outcomes", "told", "faults", "excused")
 
 
 @dataclass(slots=True)
@@ -132,7 +132,7 @@ def _brief(result: Result) -> str:
     operations = result.operations.total() - result.operations["hits"]
     return (
         f"{operations:,} operations ({operations / result.seconds:,.0f}/s), {result.told.total():,} told, "
-        f"{result.faults.total()} faults, {len(result.violations)} violations"
+        f"{result.faults.total()} faults, {result.excused.total()} excused, {len(result.violations)} violations"
     )
 
 

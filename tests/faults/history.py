@@ -132,6 +132,8 @@ class Log:
     """When it was surely gone; 0 at the end of the run."""
     base: int = 0
     """How many entries it took over from the backup."""
+    replicated: bool = False
+    """Whether servers took over from each other: what none had acknowledged may have vanished then."""
     entries: tuple[Entry, ...] = ()
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from tests.faults.history import Entry, Fault, Log, Sink, now
 from tests.faults.raw import Raw
+from tests.faults.replicas import Cluster, Replicated
 from tests.faults.topology import Topology, ready
 from tests.support.proxy import Mode
 from tests.support.service import ServiceProcess
@@ -64,9 +65,7 @@ class Nemesis:
             kinds += ["store_drop", "store_delay", "store_blackhole", "store_half_open"]
         if self.topology.disk:
             kinds.append("disk_full")
-        if self.topology.fails_over:
-            kinds.append("failover")
-        return [*kinds, "restore"]
+        return [*kinds, *self.topology.kinds]
 
     def run(self, until: float) -> None:
         """All kinds once, and again until this time of time.monotonic; all is mended afterwards."""
@@ -155,8 +154,55 @@ class Nemesis:
         self._hold()
         self.topology.resume_primary()
 
+    def _replicas(self) -> Replicated:
+        assert isinstance(self.topology, Replicated)
+        return self.topology
+
+    def _kill_primary(self) -> None:
+        """Until another one has taken over; then it comes back."""
+        replicas = self._replicas()
+        replicas.kill_primary()
+        replicas.failed_over()
+        replicas.restart()
+
+    def _pause_primary(self) -> None:
+        """The same with one that then goes on where it was, as if nothing had been."""
+        replicas = self._replicas()
+        replicas.pause_primary()
+        try:
+            replicas.failed_over()
+        finally:
+            replicas.resume_primary()
+
+    def _kill_replica(self) -> None:
+        node = self._replicas().hit_replica()
+        node.kill()
+        self._hold()
+        node.start()
+
+    def _pause_replica(self) -> None:
+        node = self._replicas().hit_replica()
+        node.pause()
+        self._hold()
+        node.resume()
+
     def _failover(self) -> None:
-        self.topology.failover()
+        self._replicas().failover()
+
+    def _move_slot(self) -> None:
+        assert isinstance(self.topology, Cluster)
+        self.topology.move_slot()
+
+    def _roll(self) -> None:
+        """Of all workers of a service, one after the other."""
+        service = self.draw.choice(self.topology.services)
+        before = set(_workers(service))
+        service.process.send_signal(signal.SIGHUP)
+        deadline = time.monotonic() + WRITE_SECONDS
+        while before & set(_workers(service)):
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"the workers {before} are not all replaced within {WRITE_SECONDS:g} s")
+            time.sleep(0.05)
 
     def _network(self, kind: str) -> str:
         """Of all connections through one proxy."""
@@ -229,8 +275,8 @@ class Nemesis:
 
     def keep_logs(self) -> None:
         """Records what the logs are at the end."""
-        with contextlib.closing(self.topology.store()) as store:
-            for namespace in self.namespaces:
+        for namespace in self.namespaces:
+            with contextlib.closing(self.topology.store(namespace)) as store:
                 identity = store.hget(_meta(namespace), "id")
                 self._keep(namespace, identity, store.xrange(_log(namespace)), 0)
 
@@ -238,7 +284,17 @@ class Nemesis:
         start, base = self._lineages.get(namespace, (0, 0))
         entries = tuple(entry_of(number, fields) for number, fields in rows)
         lineage = (identity or b"empty").decode()
-        self.sink.add(Log(namespace=namespace, lineage=lineage, start=start, end=end, base=base, entries=entries))
+        self.sink.add(
+            Log(
+                namespace=namespace,
+                lineage=lineage,
+                start=start,
+                end=end,
+                base=base,
+                entries=entries,
+                replicated=self.topology.replicated,
+            )
+        )
 
 
 def entry_of(number: bytes, fields: dict[bytes, bytes]) -> Entry:

@@ -11,11 +11,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.faults.checkers import violations
+from tests.faults.checkers import examine
 from tests.faults.checkers.violation import Violation
 from tests.faults.history import History, Recorder, load
 from tests.faults.nemesis import Nemesis
-from tests.faults.topology import Topology, ready, running
+from tests.faults.setups import running
+from tests.faults.topology import Topology, ready
 from tests.faults.worker import Spec
 from tests.faults.workload import NAMESPACES
 
@@ -54,6 +55,8 @@ class Result:
     outcomes: Counter[str] = field(default_factory=Counter)
     told: Counter[str] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
+    excused: Counter[str] = field(default_factory=Counter)
+    """Answers that a fail-over explains, by reason."""
     seconds: float = 0.0
     """Of traffic and faults, without start, quiet and checks."""
 
@@ -160,7 +163,8 @@ def specs(plan: Round, topology: Topology) -> list[Spec]:
 
 
 def judge(history: History, seconds: float) -> Result:
-    result = Result(history, violations(history), seconds=seconds)
+    found, excused = examine(history)
+    result = Result(history, found, excused=excused, seconds=seconds)
     for op in history.ops:
         kind = {"read": "strong read" if op.strong else "cached read", "load": "client load"}.get(op.kind, op.kind)
         result.operations[kind] += 1

@@ -9,15 +9,18 @@ has no such code: it is wrapped from here.
 import argparse
 import asyncio
 import random
+import runpy
 import sys
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from promptwire.cli import main as promptwire
 from promptwire_service.storage.redis.store import RedisStore
 
 PLACES = {"read": ("read_prompts", "read_versions"), "log": ("read_log",), "written": ("write",)}
 JUMP_SECONDS = 86_400.0
+WORKER = "promptwire_service.workers.worker"
 
 
 def install_failpoint(text: str, draw: random.Random) -> None:
@@ -59,12 +62,26 @@ def jump_clock(draw: random.Random) -> None:
     time.time_ns = lambda: real_ns() + int(draw.uniform(-JUMP_SECONDS, JUMP_SECONDS) * 1e9)
 
 
+def break_workers_too(options: list[str]) -> None:
+    """Each is an interpreter of its own: it is started through this module."""
+    start = asyncio.create_subprocess_exec
+
+    async def start_broken(*command: Any, **settings: Any) -> Any:
+        if WORKER in command:
+            python, descriptor = command[0], command[-1]
+            command = (python, "-m", "tests.faults.served", *options, "--worker", "--", descriptor)
+        return await start(*command, **settings)
+
+    asyncio.create_subprocess_exec = start_broken
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--failpoint", action="append", default=[])
     parser.add_argument("--lose-bells", type=float, default=0.0)
     parser.add_argument("--jump-clock", action="store_true")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--worker", action="store_true", help="the arguments are those of a worker process")
     parser.add_argument("arguments", nargs="*")
     given = parser.parse_args()
     draw = random.Random(given.seed)
@@ -73,10 +90,14 @@ def main() -> None:
     lose_bells(given.lose_bells, draw)
     if given.jump_clock:
         jump_clock(draw)
-    from promptwire.cli import main as promptwire
-
-    sys.argv = ["promptwire", *given.arguments]
-    promptwire()
+    options = sys.argv[1 : sys.argv.index("--")]
+    if given.worker:
+        sys.argv = [WORKER, *given.arguments]
+        runpy.run_module(WORKER, run_name="__main__")
+    else:
+        break_workers_too(options)
+        sys.argv = ["promptwire", *given.arguments]
+        promptwire()
 
 
 if __name__ == "__main__":

@@ -50,6 +50,15 @@ def test_nothing_acknowledged_is_lost_when_killed(tmp_path: Path) -> None:
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("topology", ["workers", "sentinel", "cluster"])
+def test_no_fault_of_several_servers_or_workers_breaks_a_promise(tmp_path: Path, topology: str) -> None:
+    plan = Round(topology=topology, seed=SEED, seconds=10, directory=tmp_path / "round", hold_seconds=(0.1, 1.5))
+    result = run_clean(plan)
+    assert result.faults.total() >= len(result.faults) > 10
+
+
+@pytest.mark.soak
 @pytest.mark.timeout(1800)
 def test_two_hundred_kills(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     kills = int(os.environ.get("PROMPTWIRE_TEST_KILLS", "200"))

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -18,7 +17,7 @@ from tests.support.proxy import Proxy
 from tests.support.servers import RunningServer, running_server, valkey_server
 from tests.support.service import ServiceProcess
 
-READY_SECONDS = 30.0
+READY_SECONDS = 90.0
 FSYNC = ("--appendonly", "yes", "--appendfsync", "always", "--maxmemory-policy", "noeviction")
 _DISK_BYTES = 48 << 20
 
@@ -33,8 +32,17 @@ class Topology(Protocol):
     store_proxies: list[Proxy]
     """Between services and store, where there is a network in between."""
 
-    def store(self) -> redis.Redis:
-        """A blocking client of the primary, for binary answers."""
+    kinds: tuple[str, ...]
+    """Faults that it has besides those that all have."""
+    replicated: bool
+    """Whether acknowledged means that replicas have it; what was not acknowledged may vanish when one takes over."""
+
+    def store(self, namespace: str = "") -> redis.Redis:
+        """A blocking client of the primary that has a namespace, or of any, for binary answers."""
+        ...
+
+    def whole(self) -> bool:
+        """Whether all servers run, and are in sync."""
         ...
 
     def kill_primary(self) -> None: ...
@@ -47,13 +55,6 @@ class Topology(Protocol):
         """Sees to it that the primary runs, after it was killed."""
         ...
 
-    def failover(self) -> None:
-        """Makes a replica the primary; only where `fails_over`."""
-        ...
-
-    @property
-    def fails_over(self) -> bool: ...
-
     @property
     def disk(self) -> Path | None:
         """A small disk of the store's own, to be filled; None where there is none."""
@@ -64,7 +65,8 @@ class Embedded:
     """One service with its own store, on a small disk where we may mount one."""
 
     name = "embedded"
-    fails_over = False
+    kinds: tuple[str, ...] = ("restore",)
+    replicated = False
     store_proxies: list[Proxy] = []  # noqa: RUF012 - a socket in the file system: nothing to put a proxy into
 
     def __init__(self, directory: Path, python: list[str], stack: contextlib.ExitStack) -> None:
@@ -72,10 +74,10 @@ class Embedded:
         self.disk = _small_disk(data_dir, stack)
         service = ServiceProcess(data_dir, python=python)
         self.services = [service]
-        _start(service, stack)
-        self.proxies = [_proxy("127.0.0.1", service.port, stack)]
+        started(service, stack)
+        self.proxies = [proxied("127.0.0.1", service.port, stack)]
 
-    def store(self) -> redis.Redis:
+    def store(self, namespace: str = "") -> redis.Redis:
         return _client(DataDir(self.services[0].data_dir).socket_path)
 
     def kill_primary(self) -> None:
@@ -90,16 +92,19 @@ class Embedded:
     def restart(self) -> None:
         """Its service does."""
 
-    def failover(self) -> None:
-        raise NotImplementedError("there is one store")
+    def whole(self) -> bool:
+        return _answers(self)
 
 
 class Standalone:
     """Two services on one Valkey, each behind a proxy on either side."""
 
     name = "standalone"
-    fails_over = False
+    kinds: tuple[str, ...] = ("restore",)
+    replicated = False
     disk = None
+    options: tuple[str, ...] = ()
+    """Of `serve`."""
 
     def __init__(self, directory: Path, python: list[str], stack: contextlib.ExitStack) -> None:
         self._directory = directory / "valkey"
@@ -108,21 +113,26 @@ class Standalone:
         self._server: RunningServer
         self.store_proxies = []
         self._run()
-        self.store_proxies = [_proxy("127.0.0.1", self._server.port, stack) for _ in range(2)]
+        self.store_proxies = [proxied("127.0.0.1", self._server.port, stack) for _ in range(2)]
         self.services = [
-            ServiceProcess(directory / f"service-{number}" / "data", store=f"redis://{proxy.address}/0", python=python)
+            ServiceProcess(
+                directory / f"service-{number}" / "data",
+                *self.options,
+                store=f"redis://{proxy.address}/0",
+                python=python,
+            )
             for number, proxy in enumerate(self.store_proxies)
         ]
         for service in self.services:
-            _start(service, stack)
-        self.proxies = [_proxy("127.0.0.1", service.port, stack) for service in self.services]
+            started(service, stack)
+        self.proxies = [proxied("127.0.0.1", service.port, stack) for service in self.services]
 
     def _run(self) -> None:
         self._server = self._running.enter_context(running_server(valkey_server(), *FSYNC, directory=self._directory))
         for proxy in self.store_proxies:
             proxy.redirect(self._server.port)
 
-    def store(self) -> redis.Redis:
+    def store(self, namespace: str = "") -> redis.Redis:
         return _client(self._server.socket_path)
 
     def kill_primary(self) -> None:
@@ -138,42 +148,43 @@ class Standalone:
     def restart(self) -> None:
         self._run()
 
-    def failover(self) -> None:
-        raise NotImplementedError("there is one store")
+    def whole(self) -> bool:
+        return _answers(self)
 
 
-TOPOLOGIES: dict[str, Callable[[Path, list[str], contextlib.ExitStack], Topology]] = {
-    "embedded": Embedded,
-    "standalone": Standalone,
-}
+class Workers(Standalone):
+    """The same with two worker processes in each service."""
 
-
-@contextlib.contextmanager
-def running(name: str, directory: Path, python: list[str]) -> Iterator[Topology]:
-    """Runs one; `python` is how the interpreter is told to run the service's command line."""
-    with contextlib.ExitStack() as stack:
-        yield TOPOLOGIES[name](directory, python, stack)
+    name = "workers"
+    kinds: tuple[str, ...] = ("restore", "kill_worker", "roll")
+    options = ("--workers", "2")
 
 
 def ready(topology: Topology) -> None:
-    """Returns once the store answers and each service runs."""
+    """Returns once the store is whole."""
     deadline = time.monotonic() + READY_SECONDS
     while True:
         try:
-            with contextlib.closing(topology.store()) as store:
-                store.ping()
-            return
-        except (redis.RedisError, OSError):
+            if topology.whole():
+                return
+        except (redis.RedisError, OSError, LookupError):
             if time.monotonic() > deadline:
                 raise
-            time.sleep(0.05)
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{topology.name}: not all servers are in sync within {READY_SECONDS:g} s")
+        time.sleep(0.05)
+
+
+def _answers(topology: Topology) -> bool:
+    with contextlib.closing(topology.store()) as store:
+        return bool(store.ping())
 
 
 def _client(socket_path: Path) -> redis.Redis:
     return redis.Redis(unix_socket_path=str(socket_path), retry=Retry(NoBackoff(), 0), socket_timeout=10)
 
 
-def _start(service: ServiceProcess, stack: contextlib.ExitStack) -> None:
+def started(service: ServiceProcess, stack: contextlib.ExitStack) -> None:
     service.start()
 
     def end() -> None:
@@ -184,7 +195,7 @@ def _start(service: ServiceProcess, stack: contextlib.ExitStack) -> None:
     stack.callback(end)
 
 
-def _proxy(host: str, port: int, stack: contextlib.ExitStack) -> Proxy:
+def proxied(host: str, port: int, stack: contextlib.ExitStack) -> Proxy:
     proxy = Proxy(host, port)
     stack.callback(proxy.close)
     return proxy

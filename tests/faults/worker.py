@@ -21,7 +21,6 @@ from tests.faults.workload import (
     Agent,
     AsyncAgent,
     Writer,
-    have_async_client,
 )
 
 
@@ -102,10 +101,10 @@ def _clients(spec: Spec, recorder: Recorder) -> Any:
         namespace = NAMESPACES[index % len(NAMESPACES)]
         # Two processes of the service: a client goes to the next one when its own is gone.
         target = "ipv4:" + ",".join(turned)
-        if have_async_client() and index % 4 == 3:
+        if index % 4 >= 2:
             yield AsyncAgent(name, target, namespace, seed, recorder)
         else:
-            yield Agent(name, target, namespace, seed, recorder, **({"on_stale": "fail"} if index % 3 == 2 else {}))
+            yield Agent(name, target, namespace, seed, recorder, **({"on_stale": "fail"} if index % 4 == 1 else {}))
 
 
 def _streams(spec: Spec, recorder: Recorder) -> Any:

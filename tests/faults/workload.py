@@ -277,7 +277,7 @@ class AsyncAgent:
         asyncio.run(self._run(ended))
 
     async def _run(self, ended: threading.Event) -> None:
-        made: Any = _async_client()(
+        made = promptwire.AsyncClient(
             self._target, namespace=self._namespace, timeout_seconds=3.0, lease_seconds=3.0, renew_seconds=1.0
         )
         async with made:
@@ -285,7 +285,7 @@ class AsyncAgent:
                 await self._load(made, self._draw.choice(PROMPTS), self._draw.choice((*ALIASES, "latest")))
                 await asyncio.sleep(self._draw.expovariate(1 / 0.03))
 
-    async def _load(self, made: Any, name: str, selector: str) -> None:
+    async def _load(self, made: promptwire.AsyncClient, name: str, selector: str) -> None:
         what: dict[str, Any] = {
             "client": self.client,
             "namespace": self._namespace,
@@ -306,11 +306,3 @@ class AsyncAgent:
         what |= {"version": value.version, "text": value.template, "tags": dict(value.tags)}
         what |= {"aliases": tuple(value.aliases), "stale": value.stale}
         self._sink.add(Op(start=start, end=now(), **what))
-
-
-def have_async_client() -> bool:
-    return _async_client() is not None
-
-
-def _async_client() -> Any:
-    return getattr(promptwire, "AsyncClient", None)

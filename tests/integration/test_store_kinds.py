@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -20,7 +20,7 @@ from promptwire_service.storage.redis.problems import StoreStartError
 from promptwire_service.storage.redis.store import RedisStore, meta_key
 from tests.support import certificates, topologies
 from tests.support.servers import REDIS_SERVER, until
-from tests.support.topologies import FSYNC, Node, Topology, wait_until
+from tests.support.topologies import FSYNC, Node, Topology, move_slot, wait_until
 
 NS = "default"
 
@@ -223,26 +223,6 @@ def shards() -> Iterator[Topology]:
 
 def other(topology: Topology, owner: Node) -> Node:
     return next(node for node in topology.primaries() if node is not owner)
-
-
-def move_slot(topology: Topology, key: str, paused: Callable[[], None] = lambda: None) -> None:
-    """Moves a key's slot to another primary as redis-cli does: key by key, and then by name. `paused` runs half way."""
-    source = topology.owner_of(key)
-    target = other(topology, source)
-    with source.client() as at_source, target.client() as at_target:
-        slot = at_source.execute_command("CLUSTER", "KEYSLOT", key)
-        ids = [client.execute_command("CLUSTER", "MYID") for client in (at_source, at_target)]
-        at_target.execute_command("CLUSTER", "SETSLOT", slot, "IMPORTING", ids[0])
-        at_source.execute_command("CLUSTER", "SETSLOT", slot, "MIGRATING", ids[1])
-        keys = sorted(at_source.execute_command("CLUSTER", "GETKEYSINSLOT", slot, 100_000))
-        # The meta key goes first: from then on its old owner says ASK, and the new one has only a part of the rest.
-        keys.sort(key=lambda found: found != key)
-        for index, found in enumerate(keys):
-            at_source.execute_command("MIGRATE", "127.0.0.1", target.port, found, 0, 5000)
-            if index == len(keys) // 2:
-                paused()
-        for client in (at_target, at_source):
-            client.execute_command("CLUSTER", "SETSLOT", slot, "NODE", ids[1])
 
 
 async def test_a_slot_that_is_moved_under_writes_loses_and_doubles_nothing(shards: Topology) -> None:

@@ -304,6 +304,26 @@ def cluster(
         yield Topology(nodes, f"redis+cluster://{nodes[0].address},{nodes[-1].address}")
 
 
+def move_slot(topology: Topology, key: str, paused: Callable[[], None] = lambda: None) -> None:
+    """Moves a key's slot to another primary as redis-cli does: key by key, and then by name. `paused` runs half way."""
+    source = topology.owner_of(key)
+    target = next(node for node in topology.primaries() if node is not source)
+    with source.client() as at_source, target.client() as at_target:
+        slot = at_source.execute_command("CLUSTER", "KEYSLOT", key)
+        ids = [client.execute_command("CLUSTER", "MYID") for client in (at_source, at_target)]
+        at_target.execute_command("CLUSTER", "SETSLOT", slot, "IMPORTING", ids[0])
+        at_source.execute_command("CLUSTER", "SETSLOT", slot, "MIGRATING", ids[1])
+        keys = sorted(at_source.execute_command("CLUSTER", "GETKEYSINSLOT", slot, 100_000))
+        # The meta key goes first: from then on its old owner says ASK, and the new one has only a part of the rest.
+        keys.sort(key=lambda found: found != key)
+        for index, found in enumerate(keys):
+            at_source.execute_command("MIGRATE", "127.0.0.1", target.port, found, 0, 5000)
+            if index == len(keys) // 2:
+                paused()
+        for client in (at_target, at_source):
+            client.execute_command("CLUSTER", "SETSLOT", slot, "NODE", ids[1])
+
+
 def _join(nodes: list[Node], primaries: int) -> None:
     share = 16384 // primaries
     ids = {}

@@ -16,11 +16,14 @@ def check(history: History, truth: Truth) -> Iterator[Violation]:
             yield Violation("errors", f"{op.kind} failed with {op.reason}", op.namespace, op.name, [op])
         if op.outcome != "ok" or op.writes:
             continue
-        yield from _content(op, truth)
         if op.kind == "load":
-            yield from _age_of_load(op, truth)
-        elif op.epoch:
-            yield from _place(op, truth)
+            wrong = [*_content(op, truth), *_age_of_load(op, truth)]
+            if wrong and not truth.excuse_load(op):
+                yield from wrong
+            continue
+        yield from _content(op, truth)
+        if op.epoch:
+            yield from place(op, truth)
 
 
 def _content(op: Op, truth: Truth) -> Iterator[Violation]:
@@ -29,7 +32,7 @@ def _content(op: Op, truth: Truth) -> Iterator[Violation]:
         yield Violation("content", message, op.namespace, op.name, [op])
 
 
-def _place(op: Op, truth: Truth) -> Iterator[Violation]:
+def place(op: Op, truth: Truth) -> Iterator[Violation]:
     lineage = truth.lineage(op.namespace, op.epoch)
     if lineage is None:
         if op.version:

@@ -35,6 +35,8 @@ def check(history: History, truth: Truth) -> Iterator[Violation]:
         elif not _read(session, op, lineages):
             shows = [one for one in (session.last.get((op.name, op.selector)), op) if one]
             place = session.places.pop((op.name, op.selector), None)
+            if truth.excuse_load(op):
+                continue
             message = f"{op.client} read @{op.selector} = {answer_of(op)}, but was at {place or session.wrote}"
             yield Violation("monotonic", message, op.namespace, op.name, shows)
         session.last[op.name, op.selector] = op
@@ -85,6 +87,6 @@ def _tokens(history: History, truth: Truth) -> Iterator[Violation]:
     for op in history.ops:
         if op.outcome != "ok" or not op.token or lineage_of(op.token[0]) != lineage_of(op.epoch):
             continue
-        if op.revision < op.token[1]:
+        if op.revision < op.token[1] and not truth.excuse(op.namespace, *op.token, op.start):
             message = f"{op.client} asked for revision {op.token[1]} or newer and got {op.revision}"
             yield Violation("min_revision", message, op.namespace, op.name, [op])

@@ -2,8 +2,10 @@
 
 import math
 from bisect import bisect_right
+from collections import Counter
 from dataclasses import dataclass, field, replace
 
+from tests.faults.checkers.excuses import Epochs
 from tests.faults.history import Entry, History, Log, Op, lineage_of
 
 
@@ -69,6 +71,11 @@ class Lineage:
         self._states: dict[str, list[State]] = {}
         self._positions: dict[tuple[str, str], dict[object, list[int]]] = {}
         self._requests: dict[str, Entry] | None = None
+        self.epochs: Epochs | None = None
+        """Where servers fail over."""
+        if log.replicated:
+            writes = [op for ops in attempts.values() for op in ops]
+            self.epochs = Epochs.of(op for op in writes if lineage_of(op.epoch) == log.lineage)
         for entry in log.entries:
             states = self._states.setdefault(entry.name, [NOTHING])
             states.append(after(states[-1], entry))
@@ -149,6 +156,9 @@ class Truth:
             if op.writes and op.request_id:
                 self.attempts.setdefault(op.namespace, {}).setdefault(op.request_id, []).append(op)
         self.lineages: dict[str, list[Lineage]] = {}
+        self.excused: Counter[str] = Counter()
+        """Answers that were let pass, by reason."""
+        self._excused_loads: set[tuple[str, int]] = set()
         self._texts: dict[tuple[str, str, int], set[str]] = {}
         for log in sorted(history.logs, key=lambda log: log.start):
             mine = self.attempts.get(log.namespace, {})
@@ -161,6 +171,25 @@ class Truth:
     def lineage(self, namespace: str, epoch: str) -> Lineage | None:
         wanted = lineage_of(epoch)
         return next((one for one in self.lineages.get(namespace, ()) if one.log.lineage == wanted), None)
+
+    def excuse(self, namespace: str, epoch: str, revision: int, asked: int) -> bool:
+        """Whether an answer that is not as it should be may be so, see `excuses`; counts it."""
+        lineage = self.lineage(namespace, epoch)
+        reason = lineage.epochs.excuse(epoch, revision, asked) if lineage and lineage.epochs else ""
+        if reason:
+            self.excused[reason] += 1
+        return bool(reason)
+
+    def excuse_load(self, op: Op) -> bool:
+        """The same for a load, which names no epoch; each counts once."""
+        for lineage in self.lineages.get(op.namespace, ()):
+            reason = lineage.epochs.excuse_load(op.start, op.end, op.lease_ns) if lineage.epochs else ""
+            if op.kind == "load" and reason:
+                if (op.client, op.start) not in self._excused_loads:
+                    self._excused_loads.add((op.client, op.start))
+                    self.excused[reason] += 1
+                return True
+        return False
 
     def texts(self, namespace: str, name: str, version: int) -> set[str]:
         """What was written as a version: more than one only if a backup took a version back."""

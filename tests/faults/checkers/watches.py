@@ -99,7 +99,7 @@ def _bookmark(view: _View, told: Told, truth: Truth) -> Iterator[tuple[str, str,
         yield "ordered", f"a bookmark at {told.epoch}:{told.revision} after {before}", ""
     if lineage is not None:
         least = lineage.head_by(told.sent)
-        if told.revision < least:
+        if told.revision < least and not truth.excuse(told.namespace, told.epoch, told.revision, told.sent):
             message = f"a bookmark at {told.revision} answers a Renew sent after {least} was acknowledged"
             yield "bookmarkable", message, ""
         if lineage.over < told.sent:
@@ -112,6 +112,14 @@ def _compare(
     view: _View, lineage: Lineage | None, number: int, told: Told, truth: Truth
 ) -> Iterator[tuple[str, str, str]]:
     """All that the watcher knows is what there was at this revision."""
+    wrong = list(_differences(view, lineage, number, told, truth))
+    if wrong and not truth.excuse(told.namespace, told.epoch, number, told.at):
+        yield from wrong
+
+
+def _differences(
+    view: _View, lineage: Lineage | None, number: int, told: Told, truth: Truth
+) -> Iterator[tuple[str, str, str]]:
     if lineage is None or number > lineage.head:
         if any(view.states.values()) or number:
             yield "atomic", f"revision {number} of epoch {told.epoch} is in no log", ""

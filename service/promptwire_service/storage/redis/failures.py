@@ -41,6 +41,9 @@ _PROBLEMS: tuple[tuple[type[RedisError], str], ...] = (
 )
 _PERSISTENCE_CODES = ("MISCONF", "NOREPLICAS", "MASTERDOWN")
 
+_DEMOTED = ("WAIT cannot be used with replica", "UNBLOCKED")
+"""What WAIT says when its server is made a replica before, or while, it waits."""
+
 
 @contextmanager
 def translated() -> Iterator[None]:
@@ -57,6 +60,8 @@ def translated() -> Iterator[None]:
             problem = _ELSEWHERE  # how a script learns that a key it wants is not here, before it has changed anything
         if isinstance(error, ResponseError) and str(error).startswith(_PERSISTENCE_CODES):
             problem = "it cannot persist or replicate writes now"
+        if isinstance(error, ResponseError) and str(error).startswith(_DEMOTED):
+            problem = "it became a replica before others had the write, so it may not last; repeat it"
         if problem is None:
             raise
         _log.warning("store call failed", problem=problem, error=str(error))
