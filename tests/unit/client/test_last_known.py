@@ -7,15 +7,17 @@ import signal
 import subprocess
 import sys
 import threading
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
+import grpc
 import pytest
 
 from promptwire import Client
 from promptwire._core import snapshot
-from promptwire.errors import UnavailableError
-from tests.unit.client.fakes import FakeService, Registry, eventually, serving
+from promptwire.errors import PermissionDeniedError, UnavailableError
+from tests.unit.client.fakes import FakeService, Registry, eventually, rpc_status, serving
 
 ROOT = Path(__file__).parents[3]
 
@@ -207,4 +209,39 @@ def test_a_file_is_not_used_for_another_target(directory: Path, target: str) -> 
         Client("127.0.0.1:1", snapshot_dir=directory, timeout_seconds=0.2) as client,
         pytest.raises(UnavailableError),
     ):
+        client.load_prompt("a@production")
+
+
+def leave_behind(target: str, directory: Path, *references: str) -> None:
+    with Client(target, snapshot_dir=directory) as client:
+        client.wait_for_ready(references)
+
+
+def test_the_service_is_asked_first_and_its_answer_counts(directory: Path, target: str, service: FakeService) -> None:
+    leave_behind(target, directory, "a@production")
+    service.registry.register("a")
+    service.registry.alias("a", "production", 2)
+    with Client(target, snapshot_dir=directory) as client:
+        prompt = client.load_prompt("a@production")
+        assert (prompt.version, prompt.stale) == (2, False)
+
+
+def test_once_any_call_was_answered_a_load_asks_again(directory: Path, target: str, service: FakeService) -> None:
+    leave_behind(target, directory, "a@production", "b@production")
+    down = rpc_status(grpc.StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE")
+    service.failures["Resolve"] = deque([down] * 1000)
+    with Client(target, snapshot_dir=directory, timeout_seconds=60) as client:
+        assert client.load_prompt("a@production").stale
+        asked = len(service.asked("Resolve"))
+        assert client.load_prompt("b@production").stale
+        assert len(service.asked("Resolve")) == asked, "nobody answered a moment ago"
+        service.failures.clear()
+        eventually(lambda: not client.load_prompt("b@production").stale)
+        eventually(lambda: not client.load_prompt("a@production").stale)
+
+
+def test_an_answer_that_forbids_is_not_replaced_by_the_file(directory: Path, target: str, service: FakeService) -> None:
+    leave_behind(target, directory, "a@production")
+    service.failures["Resolve"] = deque([rpc_status(grpc.StatusCode.PERMISSION_DENIED, "")])
+    with Client(target, snapshot_dir=directory) as client, pytest.raises(PermissionDeniedError):
         client.load_prompt("a@production")
