@@ -42,6 +42,9 @@ def place(op: Op, truth: Truth) -> Iterator[Violation]:
     if held != answer_of(op):
         message = f"at revision {op.revision} @{op.selector} was {held}, not {answer_of(op)}"
         yield Violation("existed", message, op.namespace, op.name, [op])
+    if op.revision <= lineage.head and lineage.began[op.revision] > op.end:
+        message = f"answered at revision {op.revision} before anyone had asked for it"
+        yield Violation("existed", message, op.namespace, op.name, [op])
     asked = op.start - (0 if op.strong else op.max_age_ns)
     least = lineage.acknowledged_by(asked, op.name)
     if op.revision < least:
