@@ -10,6 +10,7 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -31,14 +32,21 @@ class Total:
     directory: Path
     seed: int
     counts: dict[str, Counter[str]] = field(
-        default_factory=lambda: {name: Counter() for name in (*_COUNTED, "rounds", "violations")}
+        default_factory=lambda: {name: Counter() for name in (*_COUNTED, "rounds", "violations", "unfinished")}
     )
     traffic_seconds: float = 0.0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def run(self, plan: Round) -> None:
-        """Runs a round, says what came of it, and adds it up."""
-        result = rounds.run(plan)
+        """Runs a round, says what came of it, and adds it up. One that cannot be finished proves nothing, and counts."""
+        try:
+            result = rounds.run(plan)
+        except Exception:
+            traceback.print_exc()
+            with self._lock:
+                self.counts["unfinished"][plan.topology] += 1
+            print(f"{plan.directory.name}, seed {plan.seed}: not finished", flush=True)
+            return
         with self._lock:
             self.traffic_seconds += result.seconds
             for name in _COUNTED:
@@ -96,7 +104,7 @@ def main() -> int:
                 number += 1
     finally:
         total.summarize()
-    return 1 if total.counts["violations"] else 0
+    return 1 if total.counts["violations"] or total.counts["unfinished"] else 0
 
 
 def _kills(count: int, seed: int, directory: Path) -> Iterator[Round]:
