@@ -38,7 +38,7 @@ class Total:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def run(self, plan: Round) -> None:
-        """Runs a round, says what came of it, and adds it up. One that cannot be finished proves nothing, and counts."""
+        """Runs a round, says what came of it, and adds it up. One that cannot be finished counts as that."""
         try:
             result = rounds.run(plan)
         except Exception:
