@@ -3,8 +3,10 @@
 With GRPC_ENABLE_FORK_SUPPORT, as docs/adr/0002-client-core.md advises: without it grpc now and then crashes the child.
 """
 
+import contextlib
 import os
 import pickle
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -27,7 +29,13 @@ def test_a_client_goes_on_in_parent_and_children(
     client.set_prompt_alias("p", "production", 1)
     command = [sys.executable, "-m", "tests.integration.forking", scenario, service.target, str(tmp_path / "snapshots")]
     environment = os.environ | {"GRPC_ENABLE_FORK_SUPPORT": "1", "PROMPTWIRE_NAMESPACE": namespace}
-    subprocess.run(command, cwd=ROOT, env=environment, check=True, timeout=90)
+    # A session of its own, so that its children end with it, come what may.
+    with subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True) as agent:
+        try:
+            assert agent.wait(90) == 0
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(agent.pid, signal.SIGKILL)
 
 
 @pytest.mark.parametrize("kind", [promptwire.Client, promptwire.AsyncClient])
