@@ -95,6 +95,18 @@ class Writer:
         assert {record.version: record.content.text for record in read.value} == self.acknowledged
 
 
+async def test_what_nobody_understands_on_a_channel_deafens_nobody() -> None:
+    with topologies.standalone(*FSYNC) as topology:
+        async with opened(topology.url, Durability.FSYNC) as store:
+            rung: list[int] = []
+            store.on_bell(NS, rung.append)
+            await until(lambda: rung == [0])
+            with topology.nodes[0].client() as client:
+                assert client.publish(f"pw:{{{NS}}}:bell", "grüß dich") == 1
+            await register(store, "one")
+            await until(lambda: rung == [0, 1])
+
+
 # Sentinel
 
 

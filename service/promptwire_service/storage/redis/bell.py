@@ -98,5 +98,12 @@ class Bell:
             if message["type"] == "sunsubscribe" and message["channel"] in self._listeners:
                 raise ConnectionError("the channel's slot was moved away")
             if message["type"] in ("message", "smessage", "subscribe", "ssubscribe"):
-                for hear in tuple(self._listeners.get(message["channel"], ())):
-                    hear(message["data"] if message["type"].endswith("message") else "")
+                self._tell(message["channel"], message["data"] if message["type"].endswith("message") else "")
+
+    def _tell(self, channel: str, text: str) -> None:
+        """Anybody may publish anything there: what one listener makes nothing of must not deafen the others."""
+        for hear in tuple(self._listeners.get(channel, ())):
+            try:
+                hear(text)
+            except Exception:
+                _log.exception("a message cannot be understood", channel=channel, text=text[:100])
