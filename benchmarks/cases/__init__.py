@@ -2,5 +2,16 @@
 
 from typing import Final
 
-NAMES: Final = ("hit", "handle", "format", "imports", "resolve", "flip", "flip_stalled", "flip_clients", "set_alias")
+NAMES: Final = (
+    "hit",
+    "handle",
+    "format",
+    "imports",
+    "resolve",
+    "flip",
+    "flip_stalled",
+    "flip_reports",
+    "flip_clients",
+    "set_alias",
+)
 """In the order in which they run: those that nothing must disturb come first."""

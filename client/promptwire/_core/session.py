@@ -6,6 +6,7 @@ The rules are docs/protocol.md's.
 import logging
 import math
 import random
+from collections import deque
 from collections.abc import Iterable, Iterator
 
 from promptwire._core import decoding
@@ -20,7 +21,9 @@ from promptwire.values import PromptVersion, Revision
 
 _log = logging.getLogger("promptwire")
 
-_REPORT_DELAY_SECONDS = 0.02
+_REPORT_DELAY_SECONDS = 0.25
+"""Longer than it takes to tell a thousand agents of a change: their reports come when that is done."""
+_REPORTS_MAX = 32
 
 
 class Fault(Exception):
@@ -40,8 +43,8 @@ class Session:
         self._nonce = 0
         self._renews: dict[int, float] = {}
         """When each Renew that is not answered yet was sent, by its nonce."""
-        self._applied: tuple[Revision, float] | None = None
-        """What is to be reported, and when it was applied."""
+        self._applied: deque[tuple[Revision, float]] = deque(maxlen=_REPORTS_MAX)
+        """What is to be reported, and when each was applied."""
         self.report_at = math.inf
         """When to send the report, by the clock."""
 
@@ -92,21 +95,23 @@ class Session:
         self._live.apply([_state(state) for part in parts for state in part.states], revision)
         self._synced = True
         now = self._clock()
-        self._applied = revision, now
+        self._applied.append((revision, now))
         # Many agents apply a change at once: their reports must not hold up the fan-out to the others.
         self.report_at = min(self.report_at, now + random.uniform(0.0, _REPORT_DELAY_SECONDS))
 
     def reports(self) -> Iterator[prompt_service_pb2.WatchRequest]:
-        """What is due to be told of what was applied: one report, for all updates since the last one."""
+        """What is due to be told of what was applied."""
         now = self._clock()
-        if self._applied is None or now < self.report_at:
+        if now < self.report_at:
             return
-        (revision, applied_at), self._applied, self.report_at = self._applied, None, math.inf
-        applied = prompt_service_pb2.WatchApplied(
-            revision=common_pb2.Revision(epoch=revision.epoch, number=revision.number)
-        )
-        applied.held.FromMicroseconds(int((now - applied_at) * 1_000_000))
-        yield prompt_service_pb2.WatchRequest(applied=applied)
+        self.report_at = math.inf
+        while self._applied:
+            revision, applied_at = self._applied.popleft()
+            applied = prompt_service_pb2.WatchApplied(
+                revision=common_pb2.Revision(epoch=revision.epoch, number=revision.number)
+            )
+            applied.held.FromMicroseconds(int((now - applied_at) * 1_000_000))
+            yield prompt_service_pb2.WatchRequest(applied=applied)
 
     def _check_follows(self, prev_number: int, revision: Revision) -> None:
         position = self._live.position
@@ -135,7 +140,8 @@ class Session:
     def resync(self) -> None:
         self._parts = []
         self._synced = False
-        self._applied, self.report_at = None, math.inf
+        self._applied.clear()
+        self.report_at = math.inf
         self._live.replacing = True
 
 
