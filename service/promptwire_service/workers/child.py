@@ -28,6 +28,9 @@ class Child:
         self._process = process
         self._reader = reader
         self._writer = writer
+        self.words = 0
+        """How often it has said that it is alive."""
+        self._hearing: asyncio.Task[None] | None = None
         self.ended = asyncio.create_task(self._wait())
 
     @classmethod
@@ -60,6 +63,7 @@ class Child:
             async with asyncio.timeout(seconds):
                 match await self._said():
                     case Serving() as serving:
+                        self._hearing = asyncio.create_task(self._hear())
                         return serving
                     case Failed(problem, exit_code):
                         raise WorkerError(problem, exit_code)
@@ -101,6 +105,12 @@ class Child:
         except (ConnectionError, ValueError, TypeError):
             return None
 
+    async def _hear(self) -> None:
+        while await self._said():
+            self.words += 1
+
     async def _wait(self) -> None:
         await self._process.wait()
+        if self._hearing:
+            self._hearing.cancel()
         self._writer.close()

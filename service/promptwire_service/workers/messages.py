@@ -34,6 +34,11 @@ class Serving:
 
 
 @dataclass(frozen=True, slots=True)
+class Alive:
+    """The worker's word while it serves, every two seconds or so: its event loop goes round."""
+
+
+@dataclass(frozen=True, slots=True)
 class Failed:
     """The worker's only word, if it could not: one line for a person, and the exit code it stands for."""
 
@@ -41,9 +46,9 @@ class Failed:
     exit_code: int
 
 
-Message = Begin | HandOver | Serving | Failed
+Message = Begin | HandOver | Serving | Alive | Failed
 
-_KINDS: dict[str, type[Message]] = {kind.__name__: kind for kind in (Begin, HandOver, Serving, Failed)}
+_KINDS: dict[str, type[Message]] = {kind.__name__: kind for kind in (Begin, HandOver, Serving, Alive, Failed)}
 
 
 def encode(message: Message) -> bytes:

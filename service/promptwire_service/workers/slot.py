@@ -17,6 +17,10 @@ STEADY_SECONDS = 10.0
 START_SECONDS = 60.0
 """How long a worker that takes another's place may need until it serves."""
 
+LOOK_SECONDS = 5.0
+SILENT_LOOKS = 6
+"""A worker of which nothing was heard between so many looks hangs: connections that the kernel gives it wait in vain."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -65,7 +69,18 @@ class Slot:
         while True:
             child, replaced = self.child, asyncio.create_task(self._replaced.wait())
             assert child
-            await asyncio.wait({child.ended, replaced}, return_when=asyncio.FIRST_COMPLETED)
+            silent = 0
+            while True:
+                words = child.words
+                over = {child.ended, replaced}
+                done, _ = await asyncio.wait(over, timeout=LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+                if done:
+                    break
+                # Looks are counted, and no time is taken: we may have been paused ourselves, with words still unread.
+                silent = silent + 1 if child.words == words else 0
+                if silent == SILENT_LOOKS:
+                    _log.error("worker hangs, and is killed", worker=self.number, worker_pid=child.pid)
+                    child.kill()
             replaced.cancel()
             if self.child is not child:
                 began = time.monotonic()

@@ -4,6 +4,7 @@ import asyncio
 import os
 import socket
 import sys
+from contextlib import suppress
 
 import structlog
 
@@ -13,9 +14,21 @@ from promptwire_service.ports import ListenError
 from promptwire_service.process import Process, run_to_the_end
 from promptwire_service.server import Service, opened_store
 from promptwire_service.storage.redis.problems import StoreStartError
-from promptwire_service.workers.messages import MAX_BYTES, Begin, Failed, HandOver, Message, Serving, decode, encode
+from promptwire_service.workers.messages import (
+    MAX_BYTES,
+    Alive,
+    Begin,
+    Failed,
+    HandOver,
+    Message,
+    Serving,
+    decode,
+    encode,
+)
 
 _log = structlog.get_logger(__name__)
+
+_ALIVE_SECONDS = 2.0
 
 
 class _Worker:
@@ -43,7 +56,8 @@ class _Worker:
             try:
                 info = service.store_info
                 await self._supervisor.tell(Serving(address, info.location, info.durability))
-                await stop.wait()
+                while not await _set_within(stop, _ALIVE_SECONDS):
+                    await self._supervisor.tell(Alive())
                 if self.handing_over:
                     grace_seconds = await self._hand_over(service)
             finally:
@@ -83,8 +97,16 @@ class _Supervisor:
             return None
 
     async def tell(self, message: Message) -> None:
-        self._writer.write(encode(message))
-        await self._writer.drain()
+        with suppress(ConnectionError):  # it has ended, which `next` tells
+            self._writer.write(encode(message))
+            await self._writer.drain()
+
+
+async def _set_within(event: asyncio.Event, seconds: float) -> bool:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    return event.is_set()
 
 
 async def _work(descriptor: int) -> int:

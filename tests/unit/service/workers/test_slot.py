@@ -24,6 +24,7 @@ class Pretended:
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
+        self.words = 0
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.comes_up: asyncio.Future[Serving] = asyncio.get_running_loop().create_future()
         self.asked_to_leave = asyncio.Event()
@@ -104,6 +105,19 @@ async def test_a_worker_that_ends_is_followed_by_others_after_growing_pauses(mon
             assert slot.children[-1] is cast(Child, child)
     assert pauses(logged) == [0.001, 0.002, 0.003, 0.003]
     assert "the store can't be reached" in [entry.get("problem") for entry in logged]
+
+
+async def test_a_worker_that_hangs_is_killed_and_followed_by_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slot_module, "FIRST_PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr(slot_module, "LOOK_SECONDS", 0.02)
+    async with kept() as (_, starts, first):
+        for _ in range(20):  # longer than a silent one would be left alone
+            first.words += 1
+            await asyncio.sleep(0.01)
+        assert not first.ended.done()
+        second = await starts.next()
+        assert first.ended.done()
+        second.serve()
 
 
 async def test_pauses_begin_anew_after_a_worker_that_was_well(monkeypatch: pytest.MonkeyPatch) -> None:
