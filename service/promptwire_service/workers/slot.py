@@ -19,7 +19,7 @@ START_SECONDS = 60.0
 
 LOOK_SECONDS = 5.0
 SILENT_LOOKS = 6
-"""A worker of which nothing was heard between so many looks hangs: connections that the kernel gives it wait in vain."""
+"""A worker of which nothing was heard between so many looks hangs: connections that it is given wait in vain."""
 
 _log = structlog.get_logger(__name__)
 
