@@ -5,14 +5,17 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
+
+import pytest
 
 import promptwire
 from tests.integration.test_cli import PROMPTWIRE, environment
 from tests.support import topologies
 from tests.support.service import ServiceProcess, running_service
+from tests.support.topologies import Topology
 
 AGENT = """
 import sys, promptwire
@@ -63,9 +66,12 @@ def test_a_stopped_agent_is_named_and_has_it_once_it_goes_on(
         assert (again.total, again.converged) == (2, 2)
 
 
-def test_agents_of_all_services_of_a_store_are_counted_and_a_dead_service_is_not_waited_for(tmp_path: Path) -> None:
+@pytest.mark.parametrize("run_store", [topologies.standalone, topologies.cluster])
+def test_agents_of_all_services_of_a_store_are_counted_and_a_dead_service_is_not_waited_for(
+    tmp_path: Path, run_store: Callable[..., AbstractContextManager[Topology]]
+) -> None:
     with ExitStack() as stack:
-        store = stack.enter_context(topologies.standalone(*topologies.FSYNC))
+        store = stack.enter_context(run_store(*topologies.FSYNC))
         services = [
             stack.enter_context(running_service(tmp_path / str(number) / "data", store=store.url))
             for number in range(2)
