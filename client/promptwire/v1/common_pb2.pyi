@@ -322,7 +322,7 @@ class ReadInfo(google.protobuf.message.Message):
 
     @property
     def max_age(self) -> google.protobuf.duration_pb2.Duration:
-        """The answer was checked against the store at most this long ago; 0 when it was just read."""
+        """The answer was checked against the store at most this long ago."""
 
     def __init__(
         self,
