@@ -43,6 +43,8 @@ RELOAD_HINT: Final = (
     "SIGHUP replaces one worker at a time"
 )
 
+_PENDING_MAX: Final = 100_000
+
 _OPTIONS: Final = (
     ("grpc.max_receive_message_length", limits.MESSAGE_MAX_BYTES),
     ("grpc.max_send_message_length", limits.MESSAGE_MAX_BYTES),
@@ -53,6 +55,9 @@ _OPTIONS: Final = (
     # What clients may ping; without these, gRPC hangs up on one that pings more often than every 5 minutes.
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ("grpc.http2.max_ping_strikes", 10),
+    # Every agent comes back at once after a restart. From 1,000 that wait to be accepted, gRPC would cancel some.
+    ("grpc.server.max_pending_requests", _PENDING_MAX),
+    ("grpc.server.max_pending_requests_hard_limit", _PENDING_MAX),
 )
 
 _log = structlog.get_logger(__name__)

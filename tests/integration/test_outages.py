@@ -96,6 +96,17 @@ def test_an_external_store_killed_and_back_leaves_nothing_stale(tmp_path: Path) 
             assert manager.load_prompt("p@production").version == 2
 
 
+def test_a_service_that_wakes_up_to_a_crowd_refuses_no_one(own_service: ServiceProcess) -> None:
+    with seeded(own_service.target), grpc.insecure_channel(own_service.target) as channel:
+        stub = pb_grpc.PromptServiceStub(channel)
+        request = pb.ResolveRequest(reference="p@production")
+        stub.Resolve(request, timeout=20)
+        os.kill(own_service.process.pid, signal.SIGSTOP)
+        calls = [stub.Resolve.future(request, timeout=60) for _ in range(4_000)]
+        os.kill(own_service.process.pid, signal.SIGCONT)
+        assert {call.result().version.version for call in calls} == {1}
+
+
 def test_a_write_in_flight_when_the_store_dies_happens_once(own_service: ServiceProcess) -> None:
     with seeded(own_service.target) as client, ThreadPoolExecutor() as pool:
         pid = own_service.store_pid()
