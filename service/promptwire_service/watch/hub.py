@@ -12,7 +12,7 @@ from promptwire_service.domain.records import PromptRecord, Revision, VersionRec
 from promptwire_service.storage.cached import CachedStore
 from promptwire_service.watch.convergence import Convergence
 from promptwire_service.watch.feed import Feed
-from promptwire_service.watch.watcher import Follows, Update, Watcher, versions_of
+from promptwire_service.watch.watcher import Follows, Sent, State, Update, Watcher, versions_of
 
 # Updates of more prompts than this are not looked up for sharing: streams that far apart rarely are in the same
 # position.
@@ -36,6 +36,13 @@ class _Watched:
         """The revision number that it needs to be told at, at least."""
         return max(self.known_at, *(body.etag for body in self.bodies.values()), 0)
 
+    def told(self, selectors: Collection[Selector]) -> tuple[list[VersionRecord], Sent]:
+        """The bodies that selectors lead to, by number, and what a stream has that was sent all of them."""
+        wanted = sorted(versions_of(self.prompt, selectors) & self.bodies.keys())
+        bodies = [self.bodies[version] for version in wanted]
+        etag = self.prompt.etag if self.prompt else 0
+        return bodies, Sent(etag, frozenset((body.version, body.etag) for body in bodies))
+
 
 class Hub:
     """Folds the log into the watched prompts and marks them on each watcher that follows them.
@@ -53,6 +60,7 @@ class Hub:
         self._cache = cache
         self._watched: dict[str, _Watched] = {}
         self._unpublished: dict[str, _Watched] = {}
+        self._steps: dict[object, tuple[State | None, Sent]] = {}
         self._shared: dict[object, Update] = {}
         self._restarting: str | None = None
 
@@ -103,21 +111,32 @@ class Hub:
             if not watched.watchers:
                 del self._watched[name]
                 self._unpublished.pop(name, None)
+                self._forget_steps()
 
-    def published(self, name: str) -> tuple[PromptRecord | None, Mapping[int, VersionRecord]]:
-        watched = self._watched[name]
-        return watched.prompt, watched.bodies
+    def sent(self, name: str, selectors: frozenset[Selector]) -> Sent:
+        """What a stream has that was sent all of a prompt that these selectors lead to."""
+        return self._watched[name].told(selectors)[1]
+
+    def step(self, name: str, selectors: frozenset[Selector], sent: Sent | None) -> tuple[State | None, Sent]:
+        """What a stream that has `sent` is to be sent of a prompt, if anything, and what it has then. Worked out once
+        for all streams in the same position: a flip costs each of a thousand a lookup.
+        """
+        key = (name, selectors, sent)
+        step = self._steps.get(key)
+        if step is None:
+            watched = self._watched[name]
+            bodies, now = watched.told(selectors)
+            fresh = [body for body in bodies if sent is None or (body.version, body.etag) not in sent.bodies]
+            new = bool(fresh) or sent is None or sent.etag != now.etag
+            step = self._steps[key] = (State(name, watched.prompt, tuple(fresh)) if new else None, now)
+        return step
 
     def share(self, update: Update) -> Update:
         """The same update as another watcher's, if one is in the same position: so that it is encoded once."""
         if len(update.states) > _SHARED_MAX_STATES:
             return update
-        key = (
-            update.prev,
-            update.more,
-            tuple((state.name, tuple(body.version for body in state.bodies)) for state in update.states),
-        )
-        return self._shared.setdefault(key, update)
+        # The states are kept by `_steps` for as long as this is kept: no other ones get their identities.
+        return self._shared.setdefault((update.prev, update.more, *map(id, update.states)), update)
 
     def parts(self, epoch: str, points: Sequence[AliasPoint]) -> list[Part]:
         """What this service's watchers have of some changes of aliases."""
@@ -219,9 +238,13 @@ class Hub:
             for version in versions_of(watched.prompt, watched.wanted) - watched.bodies.keys()
         }
 
+    def _forget_steps(self) -> None:
+        self._steps.clear()
+        self._shared.clear()
+
     def _publish(self, head: Revision) -> None:
         self.revision = head
-        self._shared.clear()
+        self._forget_steps()
         if self._restarting:
             for watcher in self.watchers:
                 watcher.restart(self._restarting)

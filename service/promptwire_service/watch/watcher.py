@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from promptwire.domain.references import Selector
 from promptwire_service.domain.records import PromptRecord, Revision, VersionRecord
@@ -65,12 +65,11 @@ class Goodbye:
 Frame = Update | Bookmark | Resync | Goodbye
 
 
-@dataclass(slots=True)
-class _Sent:
-    """What the stream has of one prompt: the prompt's etag, and the etag of each body still wanted."""
+class Sent(NamedTuple):
+    """What a stream has of one prompt: the prompt's etag, and the number and etag of each body still wanted."""
 
     etag: int
-    bodies: dict[int, int]
+    bodies: frozenset[tuple[int, int]]
 
 
 class Published(Protocol):
@@ -78,7 +77,9 @@ class Published(Protocol):
 
     revision: Revision
 
-    def published(self, name: str) -> tuple[PromptRecord | None, Mapping[int, VersionRecord]]: ...
+    def sent(self, name: str, selectors: frozenset[Selector]) -> Sent: ...
+
+    def step(self, name: str, selectors: frozenset[Selector], sent: Sent | None) -> tuple[State | None, Sent]: ...
 
     def share(self, update: Update) -> Update: ...
 
@@ -96,7 +97,7 @@ class Watcher:
     client_name: str
     peer: str
     started_ms: int
-    follows: dict[str, set[Selector]] = field(default_factory=dict)
+    follows: dict[str, frozenset[Selector]] = field(default_factory=dict)
     reports: bool = False
     """Whether the agent tells what it has applied."""
     applied_revision: int = 0
@@ -104,7 +105,7 @@ class Watcher:
     """Where the stream was when something was last added to what is followed."""
     sent_revision: int = 0
     resyncs: int = 0
-    _sent: dict[str, _Sent] = field(default_factory=dict)
+    _sent: dict[str, Sent] = field(default_factory=dict)
     _marked: set[str] = field(default_factory=set)
     _nonce: int | None = None
     _resync: str | None = None
@@ -118,16 +119,15 @@ class Watcher:
     def queued(self) -> int:
         return len(self._marked)
 
-    def add(self, name: str, selectors: Collection[Selector]) -> set[Selector]:
+    def add(self, name: str, selectors: Collection[Selector]) -> frozenset[Selector]:
         """Follows more of a prompt, and will send its state whole; returns what was not followed before."""
         self._sent.pop(name, None)
         self.joined_revision = self.hub.revision.number
-        followed = self.follows.setdefault(name, set())
-        added = set(selectors) - followed
-        followed |= added
-        return added
+        followed = self.follows.get(name, frozenset())
+        self.follows[name] = followed.union(selectors)
+        return self.follows[name] - followed
 
-    def drop(self, name: str) -> set[Selector]:
+    def drop(self, name: str) -> frozenset[Selector]:
         self._marked.discard(name)
         self._sent.pop(name, None)
         return self.follows.pop(name)
@@ -150,12 +150,9 @@ class Watcher:
         """The stream goes on where an earlier one ended: what has not changed since is there already."""
         self.sent_revision = number
         for name, selectors in self.follows.items():
-            prompt, bodies = self.hub.published(name)
-            if prompt is None or prompt.etag <= number:
-                self._sent[name] = _Sent(
-                    prompt.etag if prompt else 0,
-                    {body.version: body.etag for body in _wanted(prompt, bodies, selectors)},
-                )
+            sent = self.hub.sent(name, selectors)
+            if sent.etag <= number:
+                self._sent[name] = sent
 
     def refuse_resume(self, reason: str) -> None:
         """The earlier stream's history is not this one."""
@@ -216,15 +213,8 @@ class Watcher:
         return frames
 
     def _new_state(self, name: str) -> State | None:
-        prompt, bodies = self.hub.published(name)
-        wanted = _wanted(prompt, bodies, self.follows[name])
-        etag = prompt.etag if prompt else 0
-        sent = self._sent.get(name)
-        self._sent[name] = _Sent(etag, {body.version: body.etag for body in wanted})
-        if sent is None:
-            return State(name, prompt, tuple(wanted))
-        fresh = tuple(body for body in wanted if sent.bodies.get(body.version) != body.etag)
-        return State(name, prompt, fresh) if fresh or sent.etag != etag else None
+        state, self._sent[name] = self.hub.step(name, self.follows[name], self._sent.get(name))
+        return state
 
     def _updates(self, states: list[State], revision: Revision) -> list[Update]:
         parts: list[list[State]] = [[]]
@@ -240,13 +230,6 @@ class Watcher:
             self.hub.share(Update(self.sent_revision, revision, tuple(part), more=index < last))
             for index, part in enumerate(parts)
         ]
-
-
-def _wanted(
-    prompt: PromptRecord | None, bodies: Mapping[int, VersionRecord], selectors: Collection[Selector]
-) -> list[VersionRecord]:
-    """The bodies that the selectors lead to, as far as they are at hand, by number."""
-    return [bodies[version] for version in sorted(versions_of(prompt, selectors)) if version in bodies]
 
 
 def versions_of(prompt: PromptRecord | None, selectors: Collection[Selector]) -> set[int]:
