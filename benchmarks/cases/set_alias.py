@@ -109,7 +109,7 @@ class _Writer:
         requests = [
             (
                 _request(number % 2 + 1),
-                _script_request(SetAlias(name=PROMPT, alias="production", version=number % 2 + 1)),
+                _script_request(SetAlias(name=PROMPT, alias="production", target=number % 2 + 1)),
             )
             for number in range(calls)
         ]
@@ -143,4 +143,4 @@ def _request(version: int) -> bytes:
 
 
 def _script_request(operation: Operation) -> str:
-    return write_json(Write(operation=operation, request_id=uuid.uuid4().hex, actor=_ACTOR))
+    return write_json(Write(operations=(operation,), request_id=uuid.uuid4().hex, actor=_ACTOR))

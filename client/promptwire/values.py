@@ -210,7 +210,19 @@ class AliasChange:
     """Who had it when the wait for the agents was over; None when that was not asked for."""
 
 
-ChangeKind = Literal["version_registered", "alias_set", "alias_deleted", "tags_set", "tags_deleted"]
+ChangeKind = Literal[
+    "version_registered",
+    "alias_set",
+    "alias_deleted",
+    "tags_set",
+    "tags_deleted",
+    "version_deleted",
+    "version_undeleted",
+    "version_purged",
+    "prompt_deleted",
+    "prompt_undeleted",
+    "prompt_purged",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,7 +232,7 @@ class Change:
     kind: ChangeKind
     name: str
     version: int | None = None
-    """The version registered or pointed at, or whose tags changed; None for the prompt's own tags."""
+    """The version that it is about; None for the prompt itself."""
     alias: str | None = None
     previous_version: int | None = None
     """What the alias pointed at before; None when it is new."""

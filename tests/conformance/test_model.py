@@ -3,13 +3,30 @@
 import asyncio
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from promptwire.domain.content import Content
+from promptwire.domain.splits import Split
 from promptwire_service.domain.errors import RegistryError
-from promptwire_service.domain.operations import DeleteAlias, DeleteTags, Register, SetAlias, SetTags, Write
+from promptwire_service.domain.operations import (
+    DeleteAlias,
+    DeletePrompt,
+    DeleteTags,
+    DeleteVersion,
+    Include,
+    Operation,
+    Purge,
+    Register,
+    RollbackAlias,
+    SetAlias,
+    SetTags,
+    UndeletePrompt,
+    UndeleteVersion,
+    Write,
+)
 from promptwire_service.storage.base import Store, StoreInfo
 from promptwire_service.storage.memory import MemoryStore
 from promptwire_service.storage.redis.connection import connect
@@ -18,54 +35,94 @@ from promptwire_service.storage.redis.target import StoreTarget
 from tests.support.topologies import Topology
 
 _numbers = itertools.count(1)
+NEVER_MS = 10**15
+"""Later than any time."""
 
-names = st.sampled_from(["p", "q", "folder/p"])
-aliases = st.sampled_from(["production", "staging", "a"])
+NAMES = ["p", "q", "folder/p"]
+ALIASES = ["production", "staging", "a"]
+names = st.sampled_from(["p", "p", "p", "q", "q", "folder/p"])
+aliases = st.sampled_from(ALIASES)
 versions = st.integers(1, 4)
 texts = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20)
+few_texts = st.sampled_from(["one", "two {{x}}", "\u00e9\0"])
+splits = st.builds(
+    lambda salt, end, pair: Split(salt, ((end, pair[0]), (10_000, pair[1]))),
+    st.sampled_from(["", "s\u00e4lt\0"]),
+    st.integers(1, 9_999),
+    st.sampled_from([(1, 2), (2, 1), (3, 1)]),
+)
+targets = versions | versions | splits
 tags = st.dictionaries(
     st.one_of(st.sampled_from(["a", "1", "ключ"]), texts), texts | st.just(""), min_size=1, max_size=3
 )
 
 
 @st.composite
-def operations(draw: st.DrawFn) -> Register | SetAlias | DeleteAlias | SetTags | DeleteTags:
+def operations(draw: st.DrawFn) -> Operation:
     name = draw(names)
-    expected = draw(st.none() | st.integers(0, 3))
+    expected = draw(st.sampled_from([None, None, None, None, 0, 1, 2]))
     version = draw(st.none() | versions)
-    match draw(st.integers(0, 4)):
+    match draw(st.integers(0, 7)):
         case 0:
-            content = Content(draw(texts))
+            content = Content(draw(few_texts))
             return Register(
                 name=name,
                 content=content,
                 digest=content.digest,
                 commit_message=draw(texts | st.just("")),
                 tags=draw(tags | st.just({})),
+                includes=tuple(
+                    Include(included, draw(versions), Content(draw(few_texts)).digest)
+                    for included in draw(st.lists(names, max_size=1))
+                ),
             )
         case 1:
-            return SetAlias(name=name, alias=draw(aliases), version=draw(versions), expected_version=expected)
+            return SetAlias(name=name, alias=draw(aliases), target=draw(targets), expected=expected)
         case 2:
-            return DeleteAlias(
-                name=name, alias=draw(aliases), expected_version=expected, allow_missing=draw(st.booleans())
-            )
+            return DeleteAlias(name=name, alias=draw(aliases), expected=expected, allow_missing=draw(st.booleans()))
         case 3:
             return SetTags(name=name, version=version, tags=draw(tags))
-    return DeleteTags(name=name, version=version, keys=tuple(draw(tags)))
+        case 4:
+            return DeleteTags(name=name, version=version, keys=tuple(draw(tags)))
+        case 5:
+            return DeleteVersion(name=name, version=draw(versions), drop_aliases=draw(st.booleans()))
+        case 6:
+            return UndeleteVersion(name=name, version=draw(versions))
+    return draw(st.sampled_from([DeletePrompt(name=name), UndeletePrompt(name=name), UndeletePrompt(name=name)]))
 
 
+alone = st.one_of(
+    st.builds(RollbackAlias, name=names, alias=aliases, expected=st.sampled_from([None, None, 0, 1, 2])),
+    st.builds(Purge, before_ms=st.sampled_from([0, NEVER_MS]), limit=st.integers(1, 5)),
+)
 writes = st.lists(
     st.builds(
-        lambda operation, request, etag, reason: Write(
-            operation=operation, request_id=f"r{request}", actor="ana@laptop", reason=reason, expected_etag=etag
-        ),
-        operations(),
-        st.integers(0, 30),
-        st.sampled_from([None, None, None, None, 0, 1, 2, 3]),
-        texts | st.just(""),
+        Write,
+        operations=st.lists(operations(), min_size=1, max_size=3).map(tuple) | st.tuples(alone),
+        request_id=st.integers(0, 200).map("r{}".format),
+        actor=st.just("ana@laptop"),
+        reason=texts | st.just(""),
+        expected_etag=st.sampled_from([None] * 15 + [0, 3, 5]),
+        release=st.sampled_from([None, None, "", "Friday"]),
+        undoes=st.sampled_from([None] * 15 + [1, 7]),
     ),
     max_size=25,
 )
+
+
+BEGINNING = [
+    Write(operations=(operation,), request_id=f"begin-{number}", actor="ana@laptop", release="Begin")
+    for number, operation in enumerate(
+        [
+            *(
+                Register(name=name, content=Content("one"), digest=Content("one").digest, commit_message="", tags={})
+                for name in ("p", "q", "p", "q", "p")
+            ),
+            *(SetAlias(name="p", alias="production", target=version) for version in (1, 2, 3)),
+        ]
+    )
+]
+"""So that most of what is drawn finds something to change."""
 
 
 @settings(max_examples=80, deadline=None)
@@ -81,9 +138,10 @@ async def _compare(url: str, sequence: list[Write]) -> None:
     real = RedisStore(connect(StoreTarget.parse(url)), StoreInfo(url, "valkey", "none"))
     model = MemoryStore()
     try:
-        for write in sequence:
+        for write in [*BEGINNING, *sequence]:
             assert await _outcome(real, namespace, write) == await _outcome(model, namespace, write)
         assert await _everything(real, namespace) == await _everything(model, namespace)
+        assert await _kept(real, namespace) == await _kept(model, namespace)
     finally:
         await real.close()
 
@@ -93,14 +151,47 @@ async def _outcome(store: Store, namespace: str, write: Write) -> object:
         written = await store.write(namespace, write)
     except RegistryError as error:
         return error.reason, error.message, error.metadata
-    return written.revision.number, written.version, written.previous_version, written.actor
+    return written.revision.number, written.results, written.actor
+
+
+async def _kept(store: Store, namespace: str) -> object:
+    """What is kept for ever, but for times."""
+    audit = (await store.read_audit(namespace, after=0, limit=100)).value
+    releases = (await store.read_releases(namespace, before=NEVER_MS, limit=100)).value
+    moves = [
+        (name, alias, one.number, one.reason, one.request_id, one.target, one.previous, one.rollback)
+        for name in NAMES
+        for alias in ALIASES
+        for one in (await store.read_history(namespace, name, alias, before=NEVER_MS, at_ms=None, limit=100)).value
+    ]
+    return (
+        [
+            (one.entry.number, one.entry.request_id, one.entry.changes, one.release, one.undoes, one.undone_by)
+            for one in [*audit, *releases]
+        ],
+        moves,
+        [(one.name, one.version) for one in (await store.list_deleted(namespace, skip=0, limit=100)).value],
+        [(await store.read_dependents(namespace, name, [1, 2, 3])).value for name in NAMES],
+    )
 
 
 async def _everything(store: Store, namespace: str) -> object:
-    prompts = (await store.list_prompts(namespace, after="", prefix="", limit=100)).value
+    listed = (await store.list_prompts(namespace, after="", prefix="", limit=100)).value
+    read = (await store.read_prompts(namespace, NAMES)).value
+    prompts = [prompt for prompt in read if prompt]
+    assert [prompt.name for prompt in listed] == sorted(prompt.name for prompt in prompts if not prompt.deleted_ms)
     page = await store.read_log(namespace, after=0, limit=100)
     return (
-        [(one.name, one.latest_version, one.aliases, one.tags, one.author, one.etag) for one in prompts],
+        [
+            replace(
+                one,
+                created_ms=0,
+                updated_ms=0,
+                deleted_versions=dict.fromkeys(one.deleted_versions, 0),
+                deleted_ms=bool(one.deleted_ms),
+            )
+            for one in prompts
+        ],
         [
             (
                 record.name,

@@ -37,7 +37,7 @@ class Namespace:
 
     async def write(self, operation: Operation, request_id: str = "", **options: Any) -> Written:
         write = Write(
-            operation=operation,
+            operations=(operation,),
             request_id=request_id or uuid.uuid4().hex,
             actor=options.pop("actor", "ana@laptop"),
             **options,
@@ -49,7 +49,7 @@ class Namespace:
 
     async def alias(self, alias: str, version: int, *, name: str = "greeting", **options: Any) -> Written:
         expected = options.pop("expected_version", None)
-        return await self.write(SetAlias(name=name, alias=alias, version=version, expected_version=expected), **options)
+        return await self.write(SetAlias(name=name, alias=alias, target=version, expected=expected), **options)
 
     async def prompt(self, name: str = "greeting") -> PromptRecord | None:
         return (await self.store.read_prompts(self.namespace, [name])).value[0]
@@ -115,8 +115,8 @@ async def test_a_registered_version_reads_back_whole(space: Namespace) -> None:
 
 
 async def test_versions_count_from_one_and_identical_content_makes_a_new_one(space: Namespace) -> None:
-    assert [(await space.register()).version for _ in range(3)] == [1, 2, 3]
-    assert [(await space.register("other")).version for _ in range(2)] == [1, 2]
+    assert [(await space.register()).results[0].version for _ in range(3)] == [1, 2, 3]
+    assert [(await space.register("other")).results[0].version for _ in range(2)] == [1, 2]
 
 
 async def test_the_largest_content_and_tags_fit(space: Namespace) -> None:
@@ -131,10 +131,10 @@ async def test_the_largest_content_and_tags_fit(space: Namespace) -> None:
 
 async def test_concurrent_registrations_each_get_their_own_number(space: Namespace) -> None:
     written = await asyncio.gather(*(space.register(text=f"text {index}") for index in range(50)))
-    assert sorted(answer.version for answer in written) == list(range(1, 51))
+    assert sorted(answer.results[0].version for answer in written) == list(range(1, 51))
     assert sorted(answer.revision.number for answer in written) == list(range(1, 51))
     for index, answer in enumerate(written):
-        record = await space.version(answer.version)
+        record = await space.version(answer.results[0].version)
         assert record is not None
         assert record.content.text == f"text {index}"
 
@@ -142,13 +142,13 @@ async def test_concurrent_registrations_each_get_their_own_number(space: Namespa
 async def test_an_alias_is_made_moved_and_removed(space: Namespace) -> None:
     await space.register()
     await space.register()
-    assert (await space.alias("production", 1)).previous_version == 0
-    assert (await space.alias("production", 2)).previous_version == 1
+    assert (await space.alias("production", 1)).results[0].previous == 0
+    assert (await space.alias("production", 2)).results[0].previous == 1
     prompt = await space.prompt()
     assert prompt is not None
     assert prompt.aliases == {"production": 2}
     assert prompt.version_of("production") == prompt.version_of("latest") == 2
-    assert (await space.write(DeleteAlias(name="greeting", alias="production"))).previous_version == 2
+    assert (await space.write(DeleteAlias(name="greeting", alias="production"))).results[0].previous == 2
     prompt = await space.prompt()
     assert prompt is not None
     assert prompt.aliases == {}
@@ -176,7 +176,7 @@ async def test_an_alias_to_a_missing_version_is_refused(space: Namespace, versio
 
 async def test_writes_to_a_missing_prompt_are_refused(space: Namespace) -> None:
     for operation in (
-        SetAlias(name="nope", alias="production", version=1),
+        SetAlias(name="nope", alias="production", target=1),
         DeleteAlias(name="nope", alias="production", allow_missing=True),
         SetTags(name="nope", version=None, tags={"a": "b"}),
         DeleteTags(name="nope", version=None, keys=("a",)),
@@ -191,7 +191,7 @@ async def test_deleting_a_missing_alias_is_refused_or_nothing(space: Namespace) 
     error = await refused(space.write(DeleteAlias(name="greeting", alias="production")), "ALIAS_NOT_FOUND")
     assert "staging" in error.message
     written = await space.write(DeleteAlias(name="greeting", alias="production", allow_missing=True))
-    assert (written.previous_version, written.revision.number) == (0, 2)
+    assert (written.results[0].previous, written.revision.number) == (0, 2)
     assert (await space.log()).head.number == 2
 
 
@@ -204,8 +204,8 @@ async def test_an_alias_moves_only_from_the_expected_version(space: Namespace) -
     await refused(space.alias("production", 2, expected_version=2), "ALIAS_CONFLICT")
     await refused(space.alias("staging", 2, expected_version=1), "ALIAS_CONFLICT")
     await space.alias("production", 2, expected_version=1)
-    await refused(space.write(DeleteAlias(name="greeting", alias="production", expected_version=1)), "ALIAS_CONFLICT")
-    await space.write(DeleteAlias(name="greeting", alias="production", expected_version=2))
+    await refused(space.write(DeleteAlias(name="greeting", alias="production", expected=1)), "ALIAS_CONFLICT")
+    await space.write(DeleteAlias(name="greeting", alias="production", expected=2))
 
 
 async def test_of_many_compare_and_sets_one_wins(space: Namespace) -> None:
@@ -288,7 +288,7 @@ async def test_a_repeated_request_gets_the_first_answer(space: Namespace) -> Non
 
 async def test_a_request_repeated_concurrently_happens_once(space: Namespace) -> None:
     answers = await asyncio.gather(*(space.register(request_id="same") for _ in range(20)))
-    assert len({answer.version for answer in answers}) == 1
+    assert len({answer.results[0].version for answer in answers}) == 1
     assert (await space.log()).head.number == 1
 
 

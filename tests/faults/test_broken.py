@@ -175,9 +175,9 @@ async def _write_directly(stage: Stage, namespace: str) -> None:
     from promptwire_service.domain.operations import SetAlias, Write
     from tests.faults.history import Op, now
 
-    operation = SetAlias(name=NAME, alias="staging", version=1)
+    operation = SetAlias(name=NAME, alias="staging", target=1)
     start = now()
-    written = await stage.store.write(namespace, Write(operation=operation, request_id="direct", actor="faults"))
+    written = await stage.store.write(namespace, Write(operations=(operation,), request_id="direct", actor="faults"))
     stage.history.add(
         Op(
             client="direct",

@@ -46,7 +46,7 @@ async def refusal(url: str, durability: Durability = Durability.NONE, replicas: 
 async def register(store: RedisStore, text: str, request_id: str = "") -> Written:
     content = Content(text)
     operation = Register(name="p", content=content, digest=content.digest, commit_message="", tags={})
-    return await store.write(NS, Write(operation=operation, request_id=request_id or uuid.uuid4().hex, actor="t"))
+    return await store.write(NS, Write(operations=(operation,), request_id=request_id or uuid.uuid4().hex, actor="t"))
 
 
 class Writer:
@@ -71,8 +71,8 @@ class Writer:
                         raise
                     self.refused += 1
                     await asyncio.sleep(0.02)
-            assert written.version not in self.acknowledged
-            self.acknowledged[written.version] = request_id
+            assert written.results[0].version not in self.acknowledged
+            self.acknowledged[written.results[0].version] = request_id
 
     async def goes_on(self, writes: int = 20) -> None:
         """Returns once so many more are acknowledged."""
@@ -219,7 +219,7 @@ async def test_a_write_that_replicas_do_not_confirm_is_in_doubt_and_a_repeat_wai
             replica.resume()
             wait_until(lambda: topology.primary().info()["slave0"]["lag"] == 0, "the replica is back")  # type: ignore[index]
             written = await register(store, "two", "the-same-id")
-            assert (written.version, written.revision.number) == (2, 2)
+            assert (written.results[0].version, written.revision.number) == (2, 2)
             with replica.client() as client:
                 assert client.hget(meta_key(NS), "revision") == "2"
 
@@ -307,7 +307,7 @@ async def test_namespaces_are_spread_over_the_primaries_and_each_hears_its_own_b
         for name in names:
             content = Content(name)
             operation = Register(name="p", content=content, digest=content.digest, commit_message="", tags={})
-            await store.write(name, Write(operation=operation, request_id="r", actor="t"))
+            await store.write(name, Write(operations=(operation,), request_id="r", actor="t"))
         await until(lambda: all(numbers == [0, 1] for numbers in rung.values()))
 
 
@@ -385,6 +385,6 @@ async def test_a_cluster_over_tls(tmp_path: Path) -> None:
 async def test_alias_writes_go_through_a_cluster_too(shards: Topology) -> None:
     async with opened(shards.url, Durability.FSYNC) as store:
         made = await register(store, "x")
-        move = SetAlias(name="p", alias="production", version=made.version)
-        moved = await store.write(NS, Write(operation=move, request_id=uuid.uuid4().hex, actor="t"))
+        move = SetAlias(name="p", alias="production", target=made.version)
+        moved = await store.write(NS, Write(operations=(move,), request_id=uuid.uuid4().hex, actor="t"))
         assert moved.revision.number == made.revision.number + 1

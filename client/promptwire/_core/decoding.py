@@ -103,6 +103,10 @@ def _change(message: prompt_service_pb2.Change) -> Change | None:
             untagged = message.tags_deleted
             version = untagged.version if untagged.HasField("version") else None
             return Change(kind="tags_deleted", name=message.name, version=version, keys=tuple(untagged.keys))
+        case "version_deleted" | "version_undeleted" | "version_purged" as kind:
+            return Change(kind=kind, name=message.name, version=getattr(message, kind).version)
+        case "prompt_deleted" | "prompt_undeleted" | "prompt_purged" as kind:
+            return Change(kind=kind, name=message.name)
         case None:
             return None
 

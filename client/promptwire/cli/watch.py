@@ -84,6 +84,10 @@ def _what(change: "Change") -> str:
             return _of_tags(change, [f"{key}={value}" for key, value in change.tags.items()])
         case "tags_deleted":
             return _of_tags(change, [f"{key} removed" for key in change.keys])
+        case "version_deleted" | "version_undeleted" | "version_purged":
+            return f"version {change.version} {change.kind.removeprefix('version_')}"
+        case "prompt_deleted" | "prompt_undeleted" | "prompt_purged":
+            return change.kind.removeprefix("prompt_")
 
 
 def _of_tags(change: "Change", said: list[str]) -> str:

@@ -2,8 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Self
 
 from promptwire.domain import limits
 from promptwire.domain.violations import Violation
@@ -19,12 +20,22 @@ class Content:
     response_format_json: str = ""
     model_config_json: str = ""
 
+    @classmethod
+    def of_fields(cls, fields: Mapping[str, str]) -> Self:
+        """From what `fields` gives; others are ignored."""
+        return cls(fields["text"], fields.get("response_format", ""), fields.get("model_config", ""))
+
+    def fields(self) -> dict[str, str]:
+        """Those that are present, by name, in the digest's order."""
+        fields = {
+            "text": self.text,
+            "response_format": self.response_format_json,
+            "model_config": self.model_config_json,
+        }
+        return {name: text for name, text in fields.items() if text or name == "text"}
+
     def _fields(self) -> Iterator[tuple[str, bytes]]:
-        yield "text", self.text.encode()
-        if self.response_format_json:
-            yield "response_format", self.response_format_json.encode()
-        if self.model_config_json:
-            yield "model_config", self.model_config_json.encode()
+        return ((name, text.encode()) for name, text in self.fields().items())
 
     @property
     def size_bytes(self) -> int:

@@ -238,10 +238,12 @@ class Prompt(google.protobuf.message.Message):
     CREATE_TIME_FIELD_NUMBER: builtins.int
     UPDATE_TIME_FIELD_NUMBER: builtins.int
     ETAG_FIELD_NUMBER: builtins.int
+    DELETED_VERSIONS_FIELD_NUMBER: builtins.int
+    DELETE_TIME_FIELD_NUMBER: builtins.int
     name: builtins.str
     """1-256 bytes: letters, digits, `_ . -`, and `/` between folders; the last segment is not all digits."""
     latest_version: builtins.int
-    """Number of the newest version: what `@latest` means."""
+    """Number of the newest version that is not deleted: what `@latest` means; 0 when all are deleted."""
     author: builtins.str
     """Who registered the first version."""
     etag: builtins.int
@@ -262,6 +264,14 @@ class Prompt(google.protobuf.message.Message):
     def update_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
         """When anything of this prompt last changed (versions, aliases, tags), by the store's clock."""
 
+    @property
+    def deleted_versions(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """Versions that are deleted, by number: references to them fail."""
+
+    @property
+    def delete_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """When the prompt was deleted; absent when it is not. Told on Watch; other calls answer NOT_FOUND, PROMPT_DELETED."""
+
     def __init__(
         self,
         *,
@@ -273,10 +283,12 @@ class Prompt(google.protobuf.message.Message):
         create_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         update_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         etag: builtins.int = ...,
+        deleted_versions: collections.abc.Iterable[builtins.int] | None = ...,
+        delete_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["create_time", b"create_time", "update_time", b"update_time"]
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["create_time", b"create_time", "delete_time", b"delete_time", "update_time", b"update_time"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["aliases", b"aliases", "author", b"author", "create_time", b"create_time", "etag", b"etag", "latest_version", b"latest_version", "name", b"name", "tags", b"tags", "update_time", b"update_time"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["aliases", b"aliases", "author", b"author", "create_time", b"create_time", "delete_time", b"delete_time", "deleted_versions", b"deleted_versions", "etag", b"etag", "latest_version", b"latest_version", "name", b"name", "tags", b"tags", "update_time", b"update_time"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___Prompt: typing_extensions.TypeAlias = Prompt

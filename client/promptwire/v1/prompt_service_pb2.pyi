@@ -1347,6 +1347,12 @@ class Change(google.protobuf.message.Message):
     ALIAS_DELETED_FIELD_NUMBER: builtins.int
     TAGS_SET_FIELD_NUMBER: builtins.int
     TAGS_DELETED_FIELD_NUMBER: builtins.int
+    VERSION_DELETED_FIELD_NUMBER: builtins.int
+    VERSION_UNDELETED_FIELD_NUMBER: builtins.int
+    VERSION_PURGED_FIELD_NUMBER: builtins.int
+    PROMPT_DELETED_FIELD_NUMBER: builtins.int
+    PROMPT_UNDELETED_FIELD_NUMBER: builtins.int
+    PROMPT_PURGED_FIELD_NUMBER: builtins.int
     name: builtins.str
     """Prompt's name."""
     @property
@@ -1369,6 +1375,30 @@ class Change(google.protobuf.message.Message):
     def tags_deleted(self) -> Global___TagsDeleted:
         """Tags were removed."""
 
+    @property
+    def version_deleted(self) -> Global___VersionDeleted:
+        """A version was deleted: hidden until it is undeleted or purged."""
+
+    @property
+    def version_undeleted(self) -> Global___VersionUndeleted:
+        """A deleted version is there again."""
+
+    @property
+    def version_purged(self) -> Global___VersionPurged:
+        """A deleted version is gone for good."""
+
+    @property
+    def prompt_deleted(self) -> Global___PromptDeleted:
+        """The prompt was deleted: hidden with all it has until it is undeleted or purged."""
+
+    @property
+    def prompt_undeleted(self) -> Global___PromptUndeleted:
+        """The deleted prompt is there again."""
+
+    @property
+    def prompt_purged(self) -> Global___PromptPurged:
+        """The deleted prompt is gone for good; its numbers are not used again."""
+
     def __init__(
         self,
         *,
@@ -1378,16 +1408,115 @@ class Change(google.protobuf.message.Message):
         alias_deleted: Global___AliasDeleted | None = ...,
         tags_set: Global___TagsSet | None = ...,
         tags_deleted: Global___TagsDeleted | None = ...,
+        version_deleted: Global___VersionDeleted | None = ...,
+        version_undeleted: Global___VersionUndeleted | None = ...,
+        version_purged: Global___VersionPurged | None = ...,
+        prompt_deleted: Global___PromptDeleted | None = ...,
+        prompt_undeleted: Global___PromptUndeleted | None = ...,
+        prompt_purged: Global___PromptPurged | None = ...,
     ) -> None: ...
-    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["alias_deleted", b"alias_deleted", "alias_set", b"alias_set", "change", b"change", "tags_deleted", b"tags_deleted", "tags_set", b"tags_set", "version_registered", b"version_registered"]
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["alias_deleted", b"alias_deleted", "alias_set", b"alias_set", "change", b"change", "prompt_deleted", b"prompt_deleted", "prompt_purged", b"prompt_purged", "prompt_undeleted", b"prompt_undeleted", "tags_deleted", b"tags_deleted", "tags_set", b"tags_set", "version_deleted", b"version_deleted", "version_purged", b"version_purged", "version_registered", b"version_registered", "version_undeleted", b"version_undeleted"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["alias_deleted", b"alias_deleted", "alias_set", b"alias_set", "change", b"change", "name", b"name", "tags_deleted", b"tags_deleted", "tags_set", b"tags_set", "version_registered", b"version_registered"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["alias_deleted", b"alias_deleted", "alias_set", b"alias_set", "change", b"change", "name", b"name", "prompt_deleted", b"prompt_deleted", "prompt_purged", b"prompt_purged", "prompt_undeleted", b"prompt_undeleted", "tags_deleted", b"tags_deleted", "tags_set", b"tags_set", "version_deleted", b"version_deleted", "version_purged", b"version_purged", "version_registered", b"version_registered", "version_undeleted", b"version_undeleted"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_change: typing_extensions.TypeAlias = typing.Literal["version_registered", "alias_set", "alias_deleted", "tags_set", "tags_deleted"]
+    _WhichOneofReturnType_change: typing_extensions.TypeAlias = typing.Literal["version_registered", "alias_set", "alias_deleted", "tags_set", "tags_deleted", "version_deleted", "version_undeleted", "version_purged", "prompt_deleted", "prompt_undeleted", "prompt_purged"]
     _WhichOneofArgType_change: typing_extensions.TypeAlias = typing.Literal["change", b"change"]
     def WhichOneof(self, oneof_group: _WhichOneofArgType_change) -> _WhichOneofReturnType_change | None: ...
 
 Global___Change: typing_extensions.TypeAlias = Change
+
+@typing.final
+class VersionDeleted(google.protobuf.message.Message):
+    """A version was deleted."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: builtins.int
+    version: builtins.int
+    """Its number."""
+    def __init__(
+        self,
+        *,
+        version: builtins.int = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["version", b"version"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___VersionDeleted: typing_extensions.TypeAlias = VersionDeleted
+
+@typing.final
+class VersionUndeleted(google.protobuf.message.Message):
+    """A deleted version is there again."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: builtins.int
+    version: builtins.int
+    """Its number."""
+    def __init__(
+        self,
+        *,
+        version: builtins.int = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["version", b"version"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___VersionUndeleted: typing_extensions.TypeAlias = VersionUndeleted
+
+@typing.final
+class VersionPurged(google.protobuf.message.Message):
+    """A deleted version is gone for good."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: builtins.int
+    version: builtins.int
+    """Its number."""
+    def __init__(
+        self,
+        *,
+        version: builtins.int = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["version", b"version"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___VersionPurged: typing_extensions.TypeAlias = VersionPurged
+
+@typing.final
+class PromptDeleted(google.protobuf.message.Message):
+    """A prompt was deleted."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+
+Global___PromptDeleted: typing_extensions.TypeAlias = PromptDeleted
+
+@typing.final
+class PromptUndeleted(google.protobuf.message.Message):
+    """A deleted prompt is there again."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+
+Global___PromptUndeleted: typing_extensions.TypeAlias = PromptUndeleted
+
+@typing.final
+class PromptPurged(google.protobuf.message.Message):
+    """A deleted prompt is gone for good."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+
+Global___PromptPurged: typing_extensions.TypeAlias = PromptPurged
 
 @typing.final
 class VersionRegistered(google.protobuf.message.Message):

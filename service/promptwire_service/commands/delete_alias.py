@@ -30,5 +30,5 @@ async def delete_alias(
         None if expected_version is None else check_version(expected_version, "expected_version"),
         *options.violations(),
     )
-    operation = DeleteAlias(name=name, alias=alias, expected_version=expected_version, allow_missing=allow_missing)
+    operation = DeleteAlias(name=name, alias=alias, expected=expected_version, allow_missing=allow_missing)
     return await registry.store.write(namespace, options.write(operation))

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from promptwire.domain.names import check_alias, check_namespace, check_prompt_name
+from promptwire.domain.splits import plain
 from promptwire.domain.violations import Violation
 from promptwire_service.commands.context import Registry
 from promptwire_service.domain.changes import AliasDeleted, AliasSet
@@ -19,7 +20,9 @@ _LOG_ENTRIES: Final = 256
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AliasState:
-    """One change of an alias and who has it; `version` is 0 when it was deleted, `time_ms` None when not looked up."""
+    """One change of an alias and who has it; `version` is 0 when it was deleted or split, `time_ms` None when not
+    looked up.
+    """
 
     revision: Revision
     name: str
@@ -70,8 +73,8 @@ async def get_convergence(
             revision=Revision(epoch, number),
             name=change.name,
             alias=change.alias,
-            version=change.version if isinstance(change, AliasSet) else 0,
-            previous_version=change.previous_version,
+            version=plain(change.target) if isinstance(change, AliasSet) else 0,
+            previous_version=plain(change.previous),
             time_ms=time_ms,
             actor=actor,
             part=part,

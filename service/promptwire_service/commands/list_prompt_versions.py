@@ -7,7 +7,7 @@ from promptwire.domain import limits
 from promptwire.domain.names import check_namespace, check_prompt_name, check_version
 from promptwire_service.commands.context import Registry
 from promptwire_service.commands.paging import PAGE_MAX_BYTES, Listing, check_page_size
-from promptwire_service.domain.errors import prompt_not_found, refuse
+from promptwire_service.domain.errors import prompt_deleted, prompt_not_found, refuse
 from promptwire_service.domain.records import PromptRecord, Read, Revision, VersionRecord
 from promptwire_service.storage.base import Store
 
@@ -45,7 +45,7 @@ async def list_prompt_versions(
         if prompt.revision.epoch == page.revision.epoch and prompt.value.etag <= page.revision.number:
             break
         page, prompt = await _read(registry.store, namespace, name, before, limit)
-    # Numbers are contiguous from 1, so the last row says whether more follow; a short page may be one cut by its bytes.
+    # Below the last row there may be more, though they may all be deleted; a short page may be one cut by its bytes.
     more = bool(page.value) and page.value[-1].version > 1
     token = listing.token(page.value[-1].version) if more else ""
     return VersionsPage(prompt.value, tuple(page.value), token, page.revision)
@@ -59,6 +59,8 @@ async def _read(
     prompt = read.value[0]
     if prompt is None:
         raise prompt_not_found(name)
+    if prompt.deleted_ms:
+        raise prompt_deleted(name)
     return page, Read(prompt, read.revision)
 
 

@@ -27,9 +27,11 @@ class WriteOptions:
             check_expected(self.expected_etag, "write.expected_etag"),
         )
 
-    def write(self, operation: Operation) -> Write:
+    def write(self, *operations: Operation, release: str | None = None, undoes: int | None = None) -> Write:
         return Write(
-            operation=operation,
+            operations=operations,
+            release=release,
+            undoes=undoes,
             request_id=self.request_id,
             actor=self.actor or ANONYMOUS,
             reason=self.reason,

@@ -3,14 +3,18 @@
 from dataclasses import dataclass
 from typing import Final, cast
 
+from promptwire.domain.names import LATEST
 from promptwire.domain.references import Selector
 from promptwire_service.commands.context import Reader
 from promptwire_service.domain.errors import (
     RegistryError,
     alias_not_found,
     found_missing,
+    no_version_left,
+    prompt_deleted,
     prompt_not_found,
     store_unavailable,
+    version_deleted,
     version_not_found,
 )
 from promptwire_service.domain.reads import STRONG, Answer, Freshness
@@ -82,6 +86,12 @@ async def _read(
 
 
 def _no_such(prompt: PromptRecord, selector: Selector) -> RegistryError:
+    if prompt.deleted_ms:
+        return prompt_deleted(prompt.name)
     if isinstance(selector, int):
+        if selector in prompt.deleted_versions:
+            return version_deleted(prompt.name, selector)
         return version_not_found(prompt.name, selector, prompt.latest_version)
-    return alias_not_found(prompt.name, selector, sorted(prompt.aliases))
+    if selector == LATEST:
+        return no_version_left(prompt.name)
+    return alias_not_found(prompt.name, selector, sorted([*prompt.aliases, *prompt.splits]))

@@ -45,7 +45,7 @@ async def register_prompt(
     # Told from the answer to the write and not read back: a repeat of the request id gets the same answer.
     version = VersionRecord(
         name=name,
-        version=written.version,
+        version=written.results[0].version,
         content=content,
         digest=digest,
         commit_message=commit_message,

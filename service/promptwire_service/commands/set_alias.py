@@ -32,5 +32,5 @@ async def set_alias(
         check_expected(expected_version, "expected_version"),
         *options.violations(),
     )
-    operation = SetAlias(name=name, alias=alias, version=version, expected_version=expected_version)
+    operation = SetAlias(name=name, alias=alias, target=version, expected=expected_version)
     return await registry.store.write(namespace, options.write(operation))

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from promptwire.domain.splits import Split, Target
 from promptwire_service.domain.records import PromptRecord, Revision, VersionRecord
 
 
@@ -22,15 +23,15 @@ class VersionRegistered:
 class AliasSet:
     name: str
     alias: str
-    version: int
-    previous_version: int
+    target: Target
+    previous: Target
 
 
 @dataclass(frozen=True, slots=True)
 class AliasDeleted:
     name: str
     alias: str
-    previous_version: int
+    previous: Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +48,55 @@ class TagsDeleted:
     keys: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class VersionDeleted:
+    name: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class VersionUndeleted:
+    name: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class VersionPurged:
+    name: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class PromptDeleted:
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class PromptUndeleted:
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class PromptPurged:
+    name: str
+
+
+K = TypeVar("K")
 V = TypeVar("V")
 
-Change = VersionRegistered | AliasSet | AliasDeleted | TagsSet | TagsDeleted
+Change = (
+    VersionRegistered
+    | AliasSet
+    | AliasDeleted
+    | TagsSet
+    | TagsDeleted
+    | VersionDeleted
+    | VersionUndeleted
+    | VersionPurged
+    | PromptDeleted
+    | PromptUndeleted
+    | PromptPurged
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +126,14 @@ class LogPage:
     cursor_request_id: str = ""
 
 
-def apply(prompt: PromptRecord | None, entry: LogEntry, change: Change) -> PromptRecord:
-    """The prompt after one change of it."""
+def apply(prompt: PromptRecord | None, entry: LogEntry, change: Change) -> PromptRecord | None:
+    """The prompt after one change of it; None once it is purged."""
+    if isinstance(change, PromptPurged):
+        return None
     if prompt is None:
         prompt = PromptRecord(
             name=change.name,
-            latest_version=0,
+            last_version=0,
             aliases={},
             tags={},
             author=entry.actor,
@@ -95,11 +144,21 @@ def apply(prompt: PromptRecord | None, entry: LogEntry, change: Change) -> Promp
     prompt = replace(prompt, updated_ms=entry.time_ms, etag=entry.number)
     match change:
         case VersionRegistered(version=version):
-            return replace(prompt, latest_version=version)
-        case AliasSet(alias=alias, version=version):
-            return replace(prompt, aliases={**prompt.aliases, alias: version})
+            return replace(prompt, last_version=version)
+        case AliasSet(alias=alias, target=Split() as split):
+            return replace(prompt, aliases=_without(prompt.aliases, (alias,)), splits={**prompt.splits, alias: split})
+        case AliasSet(alias=alias, target=int(version)):
+            return replace(prompt, aliases={**prompt.aliases, alias: version}, splits=_without(prompt.splits, (alias,)))
         case AliasDeleted(alias=alias):
-            return replace(prompt, aliases=_without(prompt.aliases, (alias,)))
+            return replace(prompt, aliases=_without(prompt.aliases, (alias,)), splits=_without(prompt.splits, (alias,)))
+        case VersionDeleted(version=version):
+            return replace(prompt, deleted_versions={**prompt.deleted_versions, version: entry.time_ms})
+        case VersionUndeleted(version=version):
+            return replace(prompt, deleted_versions=_without(prompt.deleted_versions, (version,)))
+        case PromptDeleted():
+            return replace(prompt, deleted_ms=entry.time_ms)
+        case PromptUndeleted():
+            return replace(prompt, deleted_ms=0)
         case TagsSet(version=None, tags=tags):
             return replace(prompt, tags={**prompt.tags, **tags})
         case TagsDeleted(version=None, keys=keys):
@@ -117,5 +176,5 @@ def apply_to_version(record: VersionRecord, entry: LogEntry, change: Change) -> 
     return record
 
 
-def _without(mapping: Mapping[str, V], keys: tuple[str, ...]) -> dict[str, V]:
+def _without(mapping: Mapping[K, V], keys: tuple[K, ...]) -> dict[K, V]:
     return {key: value for key, value in mapping.items() if key not in keys}

@@ -6,6 +6,7 @@ The code is a gRPC status by name; `rpc/errors.py` maps it. Messages never carry
 from collections.abc import Mapping
 from enum import Enum
 
+from promptwire.domain.splits import Target
 from promptwire.domain.violations import Violation
 from promptwire_service.domain.records import Revision
 
@@ -76,7 +77,7 @@ def version_not_found(name: str, version: int, latest: int) -> RegistryError:
 
 
 def alias_not_found(name: str, alias: str, known: list[str]) -> RegistryError:
-    has = f"it has {', '.join(known[:10])}{' ...' if len(known) > 10 else ''}" if known else "it has none"
+    has = f"it has {_some(known)}" if known else "it has none"
     return RegistryError(
         Code.NOT_FOUND,
         "ALIAS_NOT_FOUND",
@@ -85,15 +86,109 @@ def alias_not_found(name: str, alias: str, known: list[str]) -> RegistryError:
     )
 
 
-def alias_conflict(name: str, alias: str, expected: int, actual: int) -> RegistryError:
-    found = f"points at version {actual}" if actual else "does not exist"
-    wanted = f"at version {expected}" if expected else "absent"
+def alias_conflict(name: str, alias: str, expected: Target, actual: Target) -> RegistryError:
+    found = f"points at {_target(actual)}" if actual else "does not exist"
+    wanted = f"at {_target(expected)}" if expected else "absent"
+    versions = {
+        key: str(target)
+        for key, target in (("expected_version", expected), ("actual_version", actual))
+        if isinstance(target, int)
+    }
     return RegistryError(
         Code.ABORTED,
         "ALIAS_CONFLICT",
         f"alias {alias!r} of prompt {name!r} {found}, not {wanted} as expected",
-        {"name": name, "alias": alias, "expected_version": str(expected), "actual_version": str(actual)},
+        {"name": name, "alias": alias, **versions},
     )
+
+
+def _target(target: Target) -> str:
+    if isinstance(target, int):
+        return f"version {target}"
+    return "a split of " + ", ".join(f"{weight / 100:g} % {version}" for version, weight in target.weights().items())
+
+
+def prompt_deleted(name: str) -> RegistryError:
+    return RegistryError(
+        Code.NOT_FOUND,
+        "PROMPT_DELETED",
+        f"prompt {name!r} is deleted; until it is purged it can be undeleted, and its name is taken",
+        {"name": name},
+    )
+
+
+def version_deleted(name: str, version: int) -> RegistryError:
+    return RegistryError(
+        Code.NOT_FOUND,
+        "VERSION_DELETED",
+        f"version {version} of prompt {name!r} is deleted",
+        {"name": name, "version": str(version)},
+    )
+
+
+def no_version_left(name: str) -> RegistryError:
+    return RegistryError(
+        Code.NOT_FOUND, "VERSION_DELETED", f"all versions of prompt {name!r} are deleted", {"name": name}
+    )
+
+
+def not_deleted(name: str, version: int) -> RegistryError:
+    what = f"version {version} of prompt {name!r}" if version else f"prompt {name!r}"
+    return RegistryError(
+        Code.FAILED_PRECONDITION, "NOT_DELETED", f"{what} is not deleted", {"name": name, "version": str(version)}
+    )
+
+
+def version_aliased(name: str, version: int, aliases: list[str]) -> RegistryError:
+    return RegistryError(
+        Code.FAILED_PRECONDITION,
+        "VERSION_ALIASED",
+        f"version {version} of prompt {name!r} has aliases: {_some(aliases)}; move them first, or have them dropped",
+        {"name": name, "version": str(version), "aliases": _some(aliases)},
+    )
+
+
+def included(name: str, version: int, dependents: list[tuple[str, int]]) -> RegistryError:
+    what = f"version {version} of prompt {name!r}" if version else f"prompt {name!r}"
+    by = _some([f"{by_name}/{by_version}" for by_name, by_version in dependents])
+    return RegistryError(
+        Code.FAILED_PRECONDITION,
+        "INCLUDED",
+        f"{what} is included by {by}",
+        {"name": name, "version": str(version), "dependents": by},
+    )
+
+
+def nothing_to_roll_back(name: str, alias: str, at_ms: int | None) -> RegistryError:
+    problem = "has pointed at nothing else before" if at_ms is None else "pointed at nothing at that time"
+    return RegistryError(
+        Code.FAILED_PRECONDITION,
+        "NOTHING_TO_ROLL_BACK",
+        f"alias {alias!r} of prompt {name!r} {problem}",
+        {"name": name, "alias": alias},
+    )
+
+
+def release_not_found(number: int) -> RegistryError:
+    return RegistryError(
+        Code.NOT_FOUND,
+        "RELEASE_NOT_FOUND",
+        f"there is no release at revision {number}",
+        {"release": str(number)},
+    )
+
+
+def release_undone(number: int, by: int) -> RegistryError:
+    return RegistryError(
+        Code.FAILED_PRECONDITION,
+        "RELEASE_UNDONE",
+        f"release {number} is undone already, by revision {by}",
+        {"release": str(number), "by": str(by)},
+    )
+
+
+def _some(names: list[str]) -> str:
+    return f"{', '.join(names[:10])}{' ...' if len(names) > 10 else ''}"
 
 
 def etag_conflict(name: str, expected: int, actual: int) -> RegistryError:

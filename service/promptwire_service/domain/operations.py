@@ -4,28 +4,39 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from promptwire.domain.content import Content
+from promptwire.domain.splits import Target
 from promptwire_service.domain.records import Revision
+
+
+@dataclass(frozen=True, slots=True)
+class Include:
+    """A version whose text another one holds."""
+
+    name: str
+    version: int
+    digest: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Register:
-    """Adds a version, and the prompt if it is new."""
+    """Adds a version, and the prompt if it is new. What it includes has to be there with these digests."""
 
     name: str
     content: Content
     digest: str
     commit_message: str
     tags: Mapping[str, str]
+    includes: tuple[Include, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetAlias:
-    """Points an alias at a version. `expected_version` is compare-and-set; 0 for "no such alias yet"."""
+    """Points an alias at a version or a split. `expected` is compare-and-set; 0 for "no such alias yet"."""
 
     name: str
     alias: str
-    version: int
-    expected_version: int | None = None
+    target: Target
+    expected: Target | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,8 +45,22 @@ class DeleteAlias:
 
     name: str
     alias: str
-    expected_version: int | None = None
+    expected: Target | None = None
     allow_missing: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RollbackAlias:
+    """Points an alias at what it pointed at before, or at what it did at a time, in milliseconds since 1970.
+
+    Before: a roll-back is an undoing, so that another one goes back further. Where it points there already, nothing is
+    written. It is the only one of its alias in a write.
+    """
+
+    name: str
+    alias: str
+    at_ms: int | None = None
+    expected: Target | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,29 +81,98 @@ class DeleteTags:
     keys: tuple[str, ...]
 
 
-Operation = Register | SetAlias | DeleteAlias | SetTags | DeleteTags
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeleteVersion:
+    """Hides a version until it is purged. Aliases that lead to it refuse that, or go with it."""
+
+    name: str
+    version: int
+    drop_aliases: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UndeleteVersion:
+    """Brings back a version that is not purged yet; not the aliases that went with it."""
+
+    name: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeletePrompt:
+    """Hides a prompt with all that it has until it is purged."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UndeletePrompt:
+    """Brings back a prompt that is not purged yet, as it was."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Purge:
+    """Removes for good what was deleted before a time, in milliseconds since 1970; at most so many at once. Alone in its
+    write.
+    """
+
+    before_ms: int
+    limit: int
+    name: str = ""
+
+
+Operation = (
+    Register
+    | SetAlias
+    | DeleteAlias
+    | RollbackAlias
+    | SetTags
+    | DeleteTags
+    | DeleteVersion
+    | UndeleteVersion
+    | DeletePrompt
+    | UndeletePrompt
+    | Purge
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Write:
-    """An operation, who asks for it and why, and what makes it happen at most once."""
+    """Operations that happen all or not at all, each one seeing what those before it did; who asks for them and why,
+    and what makes them happen at most once.
 
-    operation: Operation
+    `expected_etag` is of the first operation's prompt. `release` is the title of a release, which is kept in a list;
+    `undoes` the revision number of the one that it takes back.
+    """
+
+    operations: tuple[Operation, ...]
     request_id: str
     actor: str
     reason: str = ""
     expected_etag: int | None = None
+    release: str | None = None
+    undoes: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What became of one operation: the version that Register made; what an alias leads to now, and what it led to
+    before, 0 for nothing; how many Purge removed.
+    """
+
+    version: int = 0
+    target: Target = 0
+    previous: Target = 0
+    purged: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
-    """The answer to a write; the same for every repeat of its request id.
-
-    `version` is what Register made; `previous_version` what SetAlias or DeleteAlias replaced, 0 for nothing.
-    """
+    """The answer to a write, with a result for each operation; the same for every repeat of its request id."""
 
     revision: Revision
     time_ms: int
     actor: str
-    version: int = 0
-    previous_version: int = 0
+    results: tuple[Result, ...]

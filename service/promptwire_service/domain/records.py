@@ -1,13 +1,14 @@
 """What the store holds, as frozen values, and where in history it held it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Generic, TypeVar
 
 from promptwire.domain.content import Content
 from promptwire.domain.names import LATEST
 from promptwire.domain.references import Selector
+from promptwire.domain.splits import Split, Target, versions_of_target
 from promptwire.domain.template import TextTemplate
 
 T_co = TypeVar("T_co", covariant=True)
@@ -31,32 +32,62 @@ class Read(Generic[T_co]):
 
 @dataclass(frozen=True, slots=True)
 class PromptRecord:
-    """A prompt without its versions. `etag` is the number of the last revision that changed anything of it."""
+    """A prompt without its versions. `etag` is the number of the last revision that changed anything of it.
+
+    `last_version` is the highest number it ever had. An alias is in `aliases` or in `splits`. Times are in milliseconds
+    since 1970; `deleted_ms` is 0 for a prompt that is not deleted.
+    """
 
     name: str
-    latest_version: int
+    last_version: int
     aliases: Mapping[str, int]
     tags: Mapping[str, str]
     author: str
     created_ms: int
     updated_ms: int
     etag: int
+    splits: Mapping[str, Split] = field(default_factory=dict)
+    deleted_versions: Mapping[int, int] = field(default_factory=dict)
+    deleted_ms: int = 0
+
+    @property
+    def latest_version(self) -> int:
+        """The newest version that is not deleted; 0 when all are."""
+        version = self.last_version
+        while version in self.deleted_versions:
+            version -= 1
+        return version
+
+    def target_of(self, alias: str) -> Target:
+        """What an alias points at; 0 for nothing."""
+        return self.splits.get(alias) or self.aliases.get(alias, 0)
+
+    def has_version(self, version: int) -> bool:
+        return version <= self.last_version and version not in self.deleted_versions
 
     def version_of(self, selector: Selector) -> int | None:
-        """The version that an alias or number means; None when there is none."""
+        """The version that an alias or number means; None when there is none, or several."""
+        versions = self.versions_of(selector)
+        return versions[0] if len(versions) == 1 else None
+
+    def versions_of(self, selector: Selector) -> tuple[int, ...]:
+        """The versions that an alias or number may lead to."""
+        if self.deleted_ms:
+            return ()
         if isinstance(selector, int):
-            return selector if selector <= self.latest_version else None
-        if selector == LATEST:
-            return self.latest_version
-        return self.aliases.get(selector)
+            return (selector,) if self.has_version(selector) else ()
+        return versions_of_target(self.latest_version if selector == LATEST else self.target_of(selector))
 
     @property
     def size_bytes(self) -> int:
         """About what it costs a cache or a message: its tags, 100 bytes an alias, and 500 bytes for the rest."""
-        return 500 + 100 * len(self.aliases) + sum(len(key) + len(value) for key, value in self.tags.items())
+        aliases = len(self.aliases) + len(self.splits) * 4
+        return 500 + 100 * aliases + sum(len(key) + len(value) for key, value in self.tags.items())
 
     def aliases_of(self, version: int) -> list[str]:
-        return sorted(alias for alias, target in self.aliases.items() if target == version)
+        """Those that lead to a version, in part at least."""
+        plain = (alias for alias, target in self.aliases.items() if target == version)
+        return sorted([*plain, *(alias for alias, split in self.splits.items() if version in split.versions)])
 
 
 @dataclass(frozen=True)

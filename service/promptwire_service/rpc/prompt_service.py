@@ -1,5 +1,6 @@
 """promptwire.v1.PromptService, but for its streams: each method is its command, with messages on either side."""
 
+from promptwire.domain.splits import plain
 from promptwire.v1 import prompt_service_pb2 as pb
 from promptwire_service.commands.batch_resolve import batch_resolve
 from promptwire_service.commands.context import Registry
@@ -128,7 +129,7 @@ class PromptService:
             options=translate.write_options_of(request),
         )
         return pb.SetAliasResponse(
-            previous_version=written.previous_version,
+            previous_version=plain(written.results[0].previous),
             revision=translate.revision(written.revision),
         )
 
@@ -143,7 +144,7 @@ class PromptService:
             options=translate.write_options_of(request),
         )
         return pb.DeleteAliasResponse(
-            previous_version=rewritten.previous_version,
+            previous_version=plain(rewritten.results[0].previous),
             revision=translate.revision(rewritten.revision),
         )
 

@@ -8,6 +8,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from promptwire.domain.content import Content
 from promptwire.domain.names import DEFAULT_NAMESPACE
+from promptwire.domain.splits import plain
 from promptwire.domain.violations import Violation
 from promptwire.v1 import admin_service_pb2 as admin_pb
 from promptwire.v1 import common_pb2 as common_pb
@@ -22,9 +23,15 @@ from promptwire_service.domain.changes import (
     AliasSet,
     Change,
     LogEntry,
+    PromptDeleted,
+    PromptPurged,
+    PromptUndeleted,
     TagsDeleted,
     TagsSet,
+    VersionDeleted,
+    VersionPurged,
     VersionRegistered,
+    VersionUndeleted,
 )
 from promptwire_service.domain.errors import RegistryError, invalid
 from promptwire_service.domain.reads import CACHED, Freshness
@@ -68,6 +75,8 @@ def prompt(record: PromptRecord) -> common_pb.Prompt:
         create_time=timestamp(record.created_ms),
         update_time=timestamp(record.updated_ms),
         etag=record.etag,
+        deleted_versions=sorted(record.deleted_versions),
+        delete_time=timestamp(record.deleted_ms) if record.deleted_ms else None,
     )
 
 
@@ -112,15 +121,27 @@ def change(value: Change) -> pb.Change:
     match value:
         case VersionRegistered(name, version=number):
             return pb.Change(name=name, version_registered=pb.VersionRegistered(version=number))
-        case AliasSet(name, alias=alias, version=number, previous_version=previous):
-            moved = pb.AliasSet(alias=alias, version=number, previous_version=previous)
+        case AliasSet(name, alias=alias, target=target, previous=previous):
+            moved = pb.AliasSet(alias=alias, version=plain(target), previous_version=plain(previous))
             return pb.Change(name=name, alias_set=moved)
-        case AliasDeleted(name, alias=alias, previous_version=previous):
-            return pb.Change(name=name, alias_deleted=pb.AliasDeleted(alias=alias, previous_version=previous))
+        case AliasDeleted(name, alias=alias, previous=previous):
+            return pb.Change(name=name, alias_deleted=pb.AliasDeleted(alias=alias, previous_version=plain(previous)))
         case TagsSet(name, version=of, tags=tags):
             return pb.Change(name=name, tags_set=pb.TagsSet(version=of, tags=tags))
         case TagsDeleted(name, version=of, keys=keys):
             return pb.Change(name=name, tags_deleted=pb.TagsDeleted(version=of, keys=keys))
+        case VersionDeleted(name, version=number):
+            return pb.Change(name=name, version_deleted=pb.VersionDeleted(version=number))
+        case VersionUndeleted(name, version=number):
+            return pb.Change(name=name, version_undeleted=pb.VersionUndeleted(version=number))
+        case VersionPurged(name, version=number):
+            return pb.Change(name=name, version_purged=pb.VersionPurged(version=number))
+        case PromptDeleted(name):
+            return pb.Change(name=name, prompt_deleted=pb.PromptDeleted())
+        case PromptUndeleted(name):
+            return pb.Change(name=name, prompt_undeleted=pb.PromptUndeleted())
+        case PromptPurged(name):
+            return pb.Change(name=name, prompt_purged=pb.PromptPurged())
 
 
 def status(value: ServiceStatus) -> admin_pb.GetStatusResponse:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from promptwire_service.domain.changes import LogPage
+from promptwire_service.domain.kept import AliasMoved, Deleted, KeptWrite
 from promptwire_service.domain.operations import Write, Written
 from promptwire_service.domain.records import PromptRecord, Read, Revision, VersionRecord
 
@@ -44,7 +45,33 @@ class Store(Protocol):
     async def list_versions(
         self, namespace: str, name: str, *, before: int, limit: int, max_bytes: int
     ) -> Read[list[VersionRecord]]:
-        """At most `limit` versions with a number below `before`, newest first; at least one, then up to `max_bytes`."""
+        """At most `limit` versions with a number below `before`, newest first, without those that are
+        deleted; at least one, then up to `max_bytes`.
+        """
+        ...
+
+    async def read_history(
+        self, namespace: str, name: str, alias: str, *, before: int, at_ms: int | None, limit: int
+    ) -> Read[list[AliasMoved]]:
+        """At most `limit` changes of an alias at revisions below `before`, of `at_ms` or earlier, newest first."""
+        ...
+
+    async def read_audit(self, namespace: str, *, after: int, limit: int) -> Read[list[KeptWrite]]:
+        """At most `limit` writes after revision number `after`, oldest first."""
+        ...
+
+    async def read_releases(self, namespace: str, *, before: int, limit: int) -> Read[list[KeptWrite]]:
+        """At most `limit` releases at revisions below `before`, newest first."""
+        ...
+
+    async def list_deleted(self, namespace: str, *, skip: int, limit: int) -> Read[list[Deleted]]:
+        """At most `limit` things that are deleted and not purged yet, those that were deleted first before others."""
+        ...
+
+    async def read_dependents(
+        self, namespace: str, name: str, versions: Sequence[int]
+    ) -> Read[list[list[tuple[str, int]]]]:
+        """For each version, the names and numbers of what includes it and is not deleted."""
         ...
 
     async def read_log(self, namespace: str, *, after: int, limit: int) -> LogPage:

@@ -13,8 +13,10 @@ from promptwire_service.domain.changes import (
     LogPage,
     TagsDeleted,
     TagsSet,
+    VersionPurged,
     VersionRegistered,
 )
+from promptwire_service.domain.kept import AliasMoved, Deleted, KeptWrite
 from promptwire_service.domain.operations import DeleteTags, Register, SetTags, Write, Written
 from promptwire_service.domain.records import PromptRecord, Read, Revision, VersionRecord
 from promptwire_service.domain.status import CacheStatus
@@ -101,13 +103,14 @@ class CachedStore:
 
     async def write(self, namespace: str, write: Write) -> Written:
         written = await self._store.write(namespace, write)
-        operation, number = write.operation, written.revision.number
-        self._prompts.invalidate((namespace, operation.name), number)
-        match operation:
-            case Register():
-                self._versions.invalidate((namespace, operation.name, written.version), number)
-            case SetTags(version=int(version)) | DeleteTags(version=int(version)):
-                self._versions.invalidate((namespace, operation.name, version), number)
+        number = written.revision.number
+        for operation, result in zip(write.operations, written.results, strict=True):
+            self._prompts.invalidate((namespace, operation.name), number)
+            match operation:
+                case Register():
+                    self._versions.invalidate((namespace, operation.name, result.version), number)
+                case SetTags(version=int(version)) | DeleteTags(version=int(version)):
+                    self._versions.invalidate((namespace, operation.name, version), number)
         for ring in self._bells.get(namespace, ()):
             ring(number)
         return written
@@ -125,6 +128,25 @@ class CachedStore:
         self, namespace: str, name: str, *, before: int, limit: int, max_bytes: int
     ) -> Read[list[VersionRecord]]:
         return await self._store.list_versions(namespace, name, before=before, limit=limit, max_bytes=max_bytes)
+
+    async def read_history(
+        self, namespace: str, name: str, alias: str, *, before: int, at_ms: int | None, limit: int
+    ) -> Read[list[AliasMoved]]:
+        return await self._store.read_history(namespace, name, alias, before=before, at_ms=at_ms, limit=limit)
+
+    async def read_audit(self, namespace: str, *, after: int, limit: int) -> Read[list[KeptWrite]]:
+        return await self._store.read_audit(namespace, after=after, limit=limit)
+
+    async def read_releases(self, namespace: str, *, before: int, limit: int) -> Read[list[KeptWrite]]:
+        return await self._store.read_releases(namespace, before=before, limit=limit)
+
+    async def list_deleted(self, namespace: str, *, skip: int, limit: int) -> Read[list[Deleted]]:
+        return await self._store.list_deleted(namespace, skip=skip, limit=limit)
+
+    async def read_dependents(
+        self, namespace: str, name: str, versions: Sequence[int]
+    ) -> Read[list[list[tuple[str, int]]]]:
+        return await self._store.read_dependents(namespace, name, versions)
 
     async def read_log(self, namespace: str, *, after: int, limit: int) -> LogPage:
         return await self._store.read_log(namespace, after=after, limit=limit)
@@ -159,7 +181,7 @@ class CachedStore:
 
 def _changed_version(change: Change) -> int | None:
     """The version whose record a change makes or alters."""
-    return change.version if isinstance(change, VersionRegistered | TagsSet | TagsDeleted) else None
+    return change.version if isinstance(change, VersionRegistered | TagsSet | TagsDeleted | VersionPurged) else None
 
 
 def _bytes(read: Read[PromptRecord | None] | Read[VersionRecord | None]) -> int:

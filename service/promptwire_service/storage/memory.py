@@ -5,19 +5,26 @@ import itertools
 import time
 import uuid
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 from promptwire.domain import limits
+from promptwire.domain.splits import Target, versions_of_target
 from promptwire_service.domain.changes import (
     AliasDeleted,
     AliasSet,
     Change,
     LogEntry,
     LogPage,
+    PromptDeleted,
+    PromptPurged,
+    PromptUndeleted,
     TagsDeleted,
     TagsSet,
+    VersionDeleted,
+    VersionPurged,
     VersionRegistered,
+    VersionUndeleted,
     apply,
     apply_to_version,
 )
@@ -25,18 +32,35 @@ from promptwire_service.domain.errors import (
     alias_conflict,
     alias_not_found,
     etag_conflict,
+    included,
+    not_deleted,
+    nothing_to_roll_back,
+    prompt_deleted,
     prompt_not_found,
+    release_not_found,
+    release_undone,
     request_id_reused,
     too_many,
+    version_aliased,
+    version_deleted,
     version_not_found,
 )
+from promptwire_service.domain.kept import AliasMoved, Deleted, KeptWrite
 from promptwire_service.domain.operations import (
     DeleteAlias,
+    DeletePrompt,
     DeleteTags,
+    DeleteVersion,
+    Include,
     Operation,
+    Purge,
     Register,
+    Result,
+    RollbackAlias,
     SetAlias,
     SetTags,
+    UndeletePrompt,
+    UndeleteVersion,
     Write,
     Written,
 )
@@ -44,12 +68,44 @@ from promptwire_service.domain.records import PromptRecord, Read, Revision, Vers
 from promptwire_service.storage.base import StoreInfo
 
 
+@dataclass(eq=False)
+class _Moved:
+    """An alias's change as it is kept, and the one before that it went back to, if it did."""
+
+    moved: AliasMoved
+    restores: "_Moved | None"
+
+
+@dataclass
+class _State:
+    """What a write changes, all of it or nothing."""
+
+    number: int = 0
+    prompts: dict[str, PromptRecord] = field(default_factory=dict)
+    versions: dict[tuple[str, int], VersionRecord] = field(default_factory=dict)
+    includes: dict[tuple[str, int], tuple[Include, ...]] = field(default_factory=dict)
+    numbers: dict[str, int] = field(default_factory=dict)
+    deleted: dict[tuple[str, int], int] = field(default_factory=dict)
+    history: dict[tuple[str, str], tuple[_Moved, ...]] = field(default_factory=dict)
+    audit: tuple[KeptWrite, ...] = ()
+
+    def draft(self) -> "_State":
+        return _State(**{name: copy.copy(value) for name, value in vars(self).items()})
+
+    def dependents(self, name: str, version: int) -> list[tuple[str, int]]:
+        return sorted(
+            by
+            for by, includes in self.includes.items()
+            if any((one.name, one.version) == (name, version) for one in includes)
+            and by not in self.deleted
+            and (by[0], 0) not in self.deleted
+        )
+
+
 class _Namespace:
     def __init__(self) -> None:
         self.epoch = uuid.uuid4().hex
-        self.number = 0
-        self.prompts: dict[str, PromptRecord] = {}
-        self.versions: dict[tuple[str, int], VersionRecord] = {}
+        self.state = _State()
         self.log: list[LogEntry] = []
         self.floor = 0
         self.answers: dict[str, tuple[Write, Written]] = {}
@@ -57,7 +113,7 @@ class _Namespace:
 
     @property
     def head(self) -> Revision:
-        return Revision(self.epoch, self.number)
+        return Revision(self.epoch, self.state.number)
 
 
 class MemoryStore:
@@ -74,88 +130,83 @@ class MemoryStore:
             if replace(earlier[0], actor=write.actor) != write:
                 raise request_id_reused(write.request_id)
             return earlier[1]
-        operation = write.operation
-        prompt = space.prompts.get(operation.name)
-        if prompt is None and not isinstance(operation, Register):
-            raise prompt_not_found(operation.name)
-        etag = prompt.etag if prompt else 0
-        if write.expected_etag not in (None, etag):
-            raise etag_conflict(operation.name, write.expected_etag or 0, etag)
-        change = _change(space, prompt, operation)
-        previous = getattr(change, "previous_version", 0)
-        time_ms = time.time_ns() // 1_000_000
-        if change:
-            space.number += 1
-            entry = LogEntry(space.number, time_ms, write.actor, write.reason, write.request_id, (change,))
-            self._carry_out(space, entry, prompt, operation, change)
-        written = Written(
-            revision=space.head,
-            time_ms=time_ms,
-            actor=write.actor,
-            version=change.version if isinstance(change, VersionRegistered) else 0,
-            previous_version=previous,
-        )
+        drafted = _Draft(space.state.draft(), write)
+        results = tuple(drafted.results())
+        if drafted.changes:
+            space.state = drafted.state
+            space.log.append(drafted.entry())
+            if len(space.log) > self._log_entries_kept:
+                space.floor = space.log.pop(0).number
+        written = Written(revision=space.head, time_ms=drafted.time_ms, actor=write.actor, results=results)
         space.answers[write.request_id] = (write, written)
         for ring in tuple(space.bells):
             ring(written.revision.number)
         return written
 
-    def _carry_out(
-        self,
-        space: _Namespace,
-        entry: LogEntry,
-        prompt: PromptRecord | None,
-        operation: Operation,
-        change: Change,
-    ) -> None:
-        space.prompts[operation.name] = apply(prompt, entry, change)
-        if isinstance(operation, Register) and isinstance(change, VersionRegistered):
-            space.versions[operation.name, change.version] = VersionRecord(
-                name=operation.name,
-                version=change.version,
-                content=operation.content,
-                digest=operation.digest,
-                commit_message=operation.commit_message,
-                tags=dict(operation.tags),
-                author=entry.actor,
-                created_ms=entry.time_ms,
-                etag=entry.number,
-            )
-        elif isinstance(change, TagsSet | TagsDeleted) and change.version:
-            key = (operation.name, change.version)
-            space.versions[key] = apply_to_version(space.versions[key], entry, change)
-        space.log.append(entry)
-        if len(space.log) > self._log_entries_kept:
-            space.floor = space.log.pop(0).number
-
     async def read_prompts(self, namespace: str, names: Sequence[str]) -> Read[list[PromptRecord | None]]:
         space = self._space(namespace)
-        return Read([space.prompts.get(name) for name in names], space.head)
+        return Read([space.state.prompts.get(name) for name in names], space.head)
 
     async def read_versions(self, namespace: str, keys: Sequence[tuple[str, int]]) -> Read[list[VersionRecord | None]]:
         space = self._space(namespace)
-        return Read([space.versions.get(key) for key in keys], space.head)
+        return Read([space.state.versions.get(key) for key in keys], space.head)
 
     async def list_prompts(self, namespace: str, *, after: str, prefix: str, limit: int) -> Read[list[PromptRecord]]:
         space = self._space(namespace)
-        names = (name for name in sorted(space.prompts) if name > after and name.startswith(prefix))
-        return Read([space.prompts[name] for name in itertools.islice(names, limit)], space.head)
+        prompts = space.state.prompts
+        names = (name for name in sorted(prompts) if name > after and name.startswith(prefix))
+        there = (prompts[name] for name in names if not prompts[name].deleted_ms)
+        return Read(list(itertools.islice(there, limit)), space.head)
 
     async def list_versions(
         self, namespace: str, name: str, *, before: int, limit: int, max_bytes: int
     ) -> Read[list[VersionRecord]]:
         space = self._space(namespace)
-        prompt = space.prompts.get(name)
-        newest = min(prompt.latest_version, before - 1) if prompt else 0
+        prompt = space.state.prompts.get(name)
+        newest = min(prompt.last_version, before - 1) if prompt else 0
         rows: list[VersionRecord] = []
         size = 0
         for number in range(newest, 0, -1):
-            record = space.versions[name, number]
+            record = space.state.versions.get((name, number))
+            if record is None or (name, number) in space.state.deleted:
+                continue
             size += record.size_bytes
             if len(rows) == limit or (rows and size > max_bytes):
                 break
             rows.append(record)
         return Read(rows, space.head)
+
+    async def read_history(
+        self, namespace: str, name: str, alias: str, *, before: int, at_ms: int | None, limit: int
+    ) -> Read[list[AliasMoved]]:
+        space = self._space(namespace)
+        found = [
+            one.moved
+            for one in reversed(space.state.history.get((name, alias), ()))
+            if one.moved.number < before and (at_ms is None or one.moved.time_ms <= at_ms)
+        ]
+        return Read(found[:limit], space.head)
+
+    async def read_audit(self, namespace: str, *, after: int, limit: int) -> Read[list[KeptWrite]]:
+        space = self._space(namespace)
+        return Read([one for one in _kept(space) if one.entry.number > after][:limit], space.head)
+
+    async def read_releases(self, namespace: str, *, before: int, limit: int) -> Read[list[KeptWrite]]:
+        space = self._space(namespace)
+        releases = [one for one in _kept(space) if one.release is not None and one.entry.number < before]
+        return Read(releases[::-1][:limit], space.head)
+
+    async def list_deleted(self, namespace: str, *, skip: int, limit: int) -> Read[list[Deleted]]:
+        space = self._space(namespace)
+        deleted = [Deleted(*key, time_ms) for key, time_ms in space.state.deleted.items()]
+        deleted.sort(key=lambda one: (one.deleted_ms, _member(one.name, one.version)))
+        return Read(deleted[skip : skip + limit], space.head)
+
+    async def read_dependents(
+        self, namespace: str, name: str, versions: Sequence[int]
+    ) -> Read[list[list[tuple[str, int]]]]:
+        space = self._space(namespace)
+        return Read([space.state.dependents(name, version) for version in versions], space.head)
 
     async def read_log(self, namespace: str, *, after: int, limit: int) -> LogPage:
         space = self._space(namespace)
@@ -216,46 +267,253 @@ class MemoryStore:
         return self._namespaces.setdefault(namespace, _Namespace())
 
 
-def _change(space: _Namespace, prompt: PromptRecord | None, operation: Operation) -> Change | None:
-    """What the operation changes, None for nothing; raises the refusal."""
-    name = operation.name
-    if isinstance(operation, Register):
-        return VersionRegistered(name, prompt.latest_version + 1 if prompt else 1)
-    assert prompt is not None
-    match operation:
-        case SetAlias(alias=alias):
-            current = prompt.aliases.get(alias, 0)
-            if not current and len(prompt.aliases) >= limits.ALIASES_MAX_PER_PROMPT:
-                raise too_many("alias", limits.ALIASES_MAX_PER_PROMPT, name)
-            _require_version(space, prompt, operation.version)
-            _require_target(operation, current)
-            return AliasSet(name, alias, operation.version, current)
-        case DeleteAlias(alias=alias):
-            if alias not in prompt.aliases:
-                if operation.allow_missing:
-                    return None
-                raise alias_not_found(name, alias, sorted(prompt.aliases))
-            _require_target(operation, prompt.aliases[alias])
-            return AliasDeleted(name, alias, prompt.aliases[alias])
-        case SetTags(version=version, tags=tags):
+def _member(name: str, version: int) -> str:
+    """What the real store orders deletions of one time by."""
+    return f"v:{name}:{version}" if version else f"p:{name}"
+
+
+def _kept(space: _Namespace) -> Iterator[KeptWrite]:
+    undone = {one.undoes: one.entry.number for one in space.state.audit if one.undoes}
+    return (replace(one, undone_by=undone.get(one.entry.number, 0)) for one in space.state.audit)
+
+
+class _Draft:
+    """One write under way, on a state of its own."""
+
+    def __init__(self, state: _State, write: Write) -> None:
+        self.state = state
+        self.changes: list[Change] = []
+        self.time_ms = time.time_ns() // 1_000_000
+        self._write = write
+        self._titles = {one.entry.number: one for one in state.audit if one.release is not None}
+        state.number += 1
+
+    def results(self) -> Iterator[Result]:
+        """Carries out the operations. Raises the first refusal."""
+        undoes = self._write.undoes
+        if undoes is not None:
+            if undoes not in self._titles:
+                raise release_not_found(undoes)
+            by = next((one.entry.number for one in self.state.audit if one.undoes == undoes), None)
+            if by:
+                raise release_undone(undoes, by)
+        for index, operation in enumerate(self._write.operations):
+            yield self._carry_out(operation, self._write.expected_etag if index == 0 else None)
+        if self.changes:
+            entry = self.entry()
+            kept = replace(entry, changes=tuple(map(_for_ever, entry.changes)))
+            self.state.audit += (KeptWrite(kept, self._write.release, undoes or 0),)
+
+    def entry(self) -> LogEntry:
+        write = self._write
+        changes = tuple(self.changes)
+        return LogEntry(self.state.number, self.time_ms, write.actor, write.reason, write.request_id, changes)
+
+    def _carry_out(self, operation: Operation, expected_etag: int | None) -> Result:
+        name = operation.name
+        prompt = self.state.prompts.get(name)
+        if isinstance(operation, Purge):
+            return self._purge(operation)
+        if prompt is None and not isinstance(operation, Register):
+            raise prompt_not_found(name)
+        etag = prompt.etag if prompt else 0
+        if expected_etag not in (None, etag):
+            raise etag_conflict(name, expected_etag or 0, etag)
+        if prompt and prompt.deleted_ms and not isinstance(operation, UndeletePrompt):
+            raise prompt_deleted(name)
+        if isinstance(operation, Register):
+            return self._register(operation, prompt)
+        assert prompt is not None
+        match operation:
+            case SetAlias(alias=alias, target=target, expected=expected):
+                self._require_room(prompt, alias)
+                self._require(prompt, *versions_of_target(target))
+                _require_target(operation, prompt.target_of(alias), expected)
+                return self._move(prompt, alias, target)
+            case DeleteAlias(alias=alias, expected=expected):
+                current = prompt.target_of(alias)
+                if not current:
+                    if operation.allow_missing:
+                        return Result()
+                    raise alias_not_found(name, alias, sorted([*prompt.aliases, *prompt.splits]))
+                _require_target(operation, current, expected)
+                return self._move(prompt, alias, 0)
+            case RollbackAlias():
+                return self._roll_back(prompt, operation)
+            case SetTags(version=version, tags=tags):
+                if version:
+                    self._require(prompt, version)
+                before = self.state.versions[name, version].tags if version else prompt.tags
+                if len({**before, **tags}) > limits.TAGS_MAX:
+                    raise too_many("tags", limits.TAGS_MAX, name)
+                self._change(TagsSet(name, version, dict(tags)))
+            case DeleteTags(version=version, keys=keys):
+                if version:
+                    self._require(prompt, version)
+                self._change(TagsDeleted(name, version, keys))
+            case DeleteVersion():
+                self._delete_version(prompt, operation)
+            case UndeleteVersion(version=version):
+                if (name, version) not in self.state.versions:
+                    raise version_not_found(name, version, prompt.latest_version)
+                if self.state.deleted.pop((name, version), None) is None:
+                    raise not_deleted(name, version)
+                self._change(VersionUndeleted(name, version))
+            case DeletePrompt():
+                versions = range(1, prompt.last_version + 1)
+                found = {by for one in versions for by in self.state.dependents(name, one) if by[0] != name}
+                if found:
+                    raise included(name, 0, sorted(found))
+                self.state.deleted[name, 0] = self.time_ms
+                self._change(PromptDeleted(name))
+            case UndeletePrompt():
+                if self.state.deleted.pop((name, 0), None) is None:
+                    raise not_deleted(name, 0)
+                self._change(PromptUndeleted(name))
+        return Result()
+
+    def _register(self, operation: Register, prompt: PromptRecord | None) -> Result:
+        name = operation.name
+        for include in operation.includes:
+            of = self.state.prompts.get(include.name)
+            if of and of.deleted_ms:
+                raise prompt_deleted(include.name)
+            if of:
+                self._require(of, include.version)
+            record = self.state.versions.get((include.name, include.version))
+            if record is None or record.digest != include.digest:
+                raise version_not_found(include.name, include.version, of.latest_version if of else 0)
+        version = (prompt.last_version if prompt else self.state.numbers.get(name, 0)) + 1
+        self._change(VersionRegistered(name, version))
+        self.state.versions[name, version] = VersionRecord(
+            name=name,
+            version=version,
+            content=operation.content,
+            digest=operation.digest,
+            commit_message=operation.commit_message,
+            tags=dict(operation.tags),
+            author=self._write.actor,
+            created_ms=self.time_ms,
+            etag=self.state.number,
+        )
+        self.state.includes[name, version] = operation.includes
+        return Result(version=version)
+
+    def _roll_back(self, prompt: PromptRecord, operation: RollbackAlias) -> Result:
+        name, alias = operation.name, operation.alias
+        current = prompt.target_of(alias)
+        _require_target(operation, current, operation.expected)
+        history = self.state.history.get((name, alias), ())
+        if operation.at_ms is not None:
+            at_ms = operation.at_ms
+            entry = next((one for one in reversed(history) if one.moved.time_ms <= at_ms), None)
+        else:
+            begin = history.index(history[-1].restores or history[-1]) if history else 0
+            earlier = reversed(history[:begin])
+            entry = next((one for one in earlier if one.moved.target not in (0, current)), None)
+        if entry is None or not entry.moved.target:
+            raise nothing_to_roll_back(name, alias, operation.at_ms)
+        target = entry.moved.target
+        if target == current:
+            return Result(target=current, previous=current)
+        self._require_room(prompt, alias)
+        self._require(prompt, *versions_of_target(target))
+        return self._move(prompt, alias, target, entry.restores or entry)
+
+    def _delete_version(self, prompt: PromptRecord, operation: DeleteVersion) -> None:
+        name, version = operation.name, operation.version
+        self._require(prompt, version)
+        if dependents := self.state.dependents(name, version):
+            raise included(name, version, dependents)
+        aliases = prompt.aliases_of(version)
+        if aliases and not operation.drop_aliases:
+            raise version_aliased(name, version, aliases)
+        for alias in aliases:
+            self._move(self.state.prompts[name], alias, 0)
+        self.state.deleted[name, version] = self.time_ms
+        self._change(VersionDeleted(name, version))
+
+    def _purge(self, operation: Purge) -> Result:
+        deleted = self.state.deleted
+        before = operation.before_ms
+        due = sorted((time_ms, _member(*key), *key) for key, time_ms in deleted.items() if time_ms < before)
+        for _, _, name, version in due[: operation.limit]:
+            if deleted.pop((name, version), None) is None:
+                continue
             if version:
-                _require_version(space, prompt, version)
-            before = space.versions[name, version].tags if version else prompt.tags
-            if len({**before, **tags}) > limits.TAGS_MAX:
-                raise too_many("tags", limits.TAGS_MAX, name)
-            return TagsSet(name, version, dict(tags))
-        case DeleteTags(version=version, keys=keys):
-            if version:
-                _require_version(space, prompt, version)
-            return TagsDeleted(name, version, keys)
+                self._forget([(name, version)])
+                self._change(VersionPurged(name, version))
+                continue
+            prompt = self.state.prompts[name]
+            self.state.numbers[name] = prompt.last_version
+            for alias in sorted([*prompt.aliases, *prompt.splits]):
+                self._move(self.state.prompts[name], alias, 0)
+            self._forget([(name, number) for number in range(1, prompt.last_version + 1)])
+            self._change(PromptPurged(name))
+        return Result(purged=len(due[: operation.limit]))
+
+    def _forget(self, keys: Iterable[tuple[str, int]]) -> None:
+        for key in keys:
+            self.state.versions.pop(key, None)
+            self.state.includes.pop(key, None)
+            self.state.deleted.pop(key, None)
+
+    def _move(self, prompt: PromptRecord, alias: str, target: Target, restores: _Moved | None = None) -> Result:
+        name, write, previous = prompt.name, self._write, prompt.target_of(alias)
+        self._change(AliasSet(name, alias, target, previous) if target else AliasDeleted(name, alias, previous))
+        moved = AliasMoved(
+            number=self.state.number,
+            time_ms=self.time_ms,
+            actor=write.actor,
+            reason=write.reason,
+            request_id=write.request_id,
+            target=target,
+            previous=previous,
+            rollback=restores is not None,
+        )
+        history = self.state.history
+        history[name, alias] = (*history.get((name, alias), ()), _Moved(moved, restores))
+        return Result(target=target, previous=previous)
+
+    def _change(self, change: Change) -> None:
+        self.changes.append(change)
+        entry = self.entry()
+        prompt = apply(self.state.prompts.get(change.name), entry, change)
+        if prompt:
+            self.state.prompts[change.name] = prompt
+        else:
+            del self.state.prompts[change.name]
+        if isinstance(change, TagsSet | TagsDeleted) and change.version:
+            key = (change.name, change.version)
+            self.state.versions[key] = apply_to_version(self.state.versions[key], entry, change)
+
+    def _require(self, prompt: PromptRecord, *versions: int) -> None:
+        for version in versions:
+            if version in prompt.deleted_versions:
+                raise version_deleted(prompt.name, version)
+            if (prompt.name, version) not in self.state.versions:
+                raise version_not_found(prompt.name, version, prompt.latest_version)
+
+    @staticmethod
+    def _require_room(prompt: PromptRecord, alias: str) -> None:
+        aliases = len(prompt.aliases) + len(prompt.splits)
+        if not prompt.target_of(alias) and aliases >= limits.ALIASES_MAX_PER_PROMPT:
+            raise too_many("alias", limits.ALIASES_MAX_PER_PROMPT, prompt.name)
 
 
-def _require_version(space: _Namespace, prompt: PromptRecord, version: int) -> None:
-    if (prompt.name, version) not in space.versions:
-        raise version_not_found(prompt.name, version, prompt.latest_version)
-
-
-def _require_target(operation: SetAlias | DeleteAlias, current: int) -> None:
-    expected = operation.expected_version
+def _require_target(
+    operation: SetAlias | DeleteAlias | RollbackAlias, current: Target, expected: Target | None
+) -> None:
     if expected is not None and expected != current:
         raise alias_conflict(operation.name, operation.alias, expected, current)
+
+
+def _for_ever(change: Change) -> Change:
+    if not isinstance(change, TagsSet):
+        return change
+    return replace(change, tags={key: _cut(value) for key, value in change.tags.items()})
+
+
+def _cut(value: str) -> str:
+    size = len(value.encode())
+    return value if size <= 256 else f"<{size} bytes>"

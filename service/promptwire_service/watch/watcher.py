@@ -236,4 +236,4 @@ def versions_of(prompt: PromptRecord | None, selectors: Collection[Selector]) ->
     """The versions that a prompt's selectors lead to now."""
     if prompt is None:
         return set()
-    return {version for selector in selectors if (version := prompt.version_of(selector))}
+    return {version for selector in selectors for version in prompt.versions_of(selector)}

@@ -9,7 +9,7 @@ from promptwire.domain.content import Content
 from promptwire_service.commands.context import Registry
 from promptwire_service.domain.changes import LogPage
 from promptwire_service.domain.errors import RegistryError
-from promptwire_service.domain.operations import Register, Write, Written
+from promptwire_service.domain.operations import Register, Result, Write, Written
 from promptwire_service.domain.reads import Answer, Freshness
 from promptwire_service.domain.records import PromptRecord, Read, Revision, VersionRecord
 from promptwire_service.domain.status import NamespaceStatus
@@ -48,14 +48,11 @@ class FakeStore:
     async def write(self, namespace: str, write: Write) -> Written:
         self._fail()
         self.writes.append((namespace, write))
-        version = 4 if isinstance(write.operation, Register) else 0
-        return Written(
-            revision=Revision("epoch", 41),
-            time_ms=1_700_000_001_000,
-            actor=write.actor,
-            version=version,
-            previous_version=self.previous_version,
+        results = tuple(
+            Result(version=4 if isinstance(one, Register) else 0, previous=self.previous_version)
+            for one in write.operations
         )
+        return Written(revision=Revision("epoch", 41), time_ms=1_700_000_001_000, actor=write.actor, results=results)
 
     async def read_prompts(self, namespace: str, names: Sequence[str]) -> Read[list[PromptRecord | None]]:
         self._fail()

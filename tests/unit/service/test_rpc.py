@@ -139,7 +139,7 @@ async def test_register_tells_what_was_made(below: Below, prompts: Caller) -> No
     content = common_pb2.Content(text="Hi", response_format_json="{}", model_config_json='{"t": 1}')
     answer = await prompts("RegisterPrompt", name="new", content=content, tags={"a": "b"}, write=WRITE)
     assert (answer.version.version, answer.version.content, answer.revision.number) == (4, content, 41)
-    operation = below.store.writes[0][1].operation
+    operation = below.store.writes[0][1].operations[0]
     assert isinstance(operation, Register)
     assert operation.digest == answer.version.digest
 
@@ -150,17 +150,17 @@ async def test_register_tells_what_was_made(below: Below, prompts: Caller) -> No
         (
             "SetAlias",
             {"alias": "a", "version": 1},
-            SetAlias(name="team/greeting", alias="a", version=1, expected_version=None),
+            SetAlias(name="team/greeting", alias="a", target=1, expected=None),
         ),
         (
             "SetAlias",
             {"alias": "a", "version": 1, "expected_version": 0},
-            SetAlias(name="team/greeting", alias="a", version=1, expected_version=0),
+            SetAlias(name="team/greeting", alias="a", target=1, expected=0),
         ),
         (
             "DeleteAlias",
             {"alias": "a", "expected_version": 2, "allow_missing": True},
-            DeleteAlias(name="team/greeting", alias="a", expected_version=2, allow_missing=True),
+            DeleteAlias(name="team/greeting", alias="a", expected=2, allow_missing=True),
         ),
         ("SetTags", {"tags": {"a": "b"}}, SetTags(name="team/greeting", version=None, tags={"a": "b"})),
         ("SetTags", {"tags": {"a": "b"}, "version": 2}, SetTags(name="team/greeting", version=2, tags={"a": "b"})),
@@ -175,9 +175,9 @@ async def test_writes_reach_the_store_and_tell_their_revision(
     assert answer.revision == common_pb2.Revision(epoch=EPOCH, number=41)
     assert getattr(answer, "previous_version", 2) == 2
     namespace, write = below.store.writes[0]
-    assert (namespace, write.operation, write.request_id, write.actor, write.reason, write.expected_etag) == (
+    assert (namespace, write.operations, write.request_id, write.actor, write.reason, write.expected_etag) == (
         "default",
-        operation,
+        (operation,),
         "r-1",
         "ana",
         "why",

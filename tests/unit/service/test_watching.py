@@ -41,7 +41,7 @@ class UnreliableStore(MemoryStore):
     async def write(self, namespace: str, write: Write) -> Written:
         await self._turns()
         written = await super().write(namespace, write)
-        self.history[written.revision.number] = dict(self._space(namespace).prompts)
+        self.history[written.revision.number] = dict(self._space(namespace).state.prompts)
         return written
 
     async def read_prompts(self, namespace: str, names: Any) -> Read[list[PromptRecord | None]]:
@@ -132,14 +132,16 @@ class World:
     coherence: Coherence
 
     async def write(self, operation: Operation) -> Written:
-        return await self.coherence.store.write(NS, Write(operation=operation, request_id=uuid.uuid4().hex, actor="t"))
+        return await self.coherence.store.write(
+            NS, Write(operations=(operation,), request_id=uuid.uuid4().hex, actor="t")
+        )
 
     async def register(self, name: str = "p", text: str = "hello") -> Written:
         content = Content(text)
         return await self.write(Register(name=name, content=content, digest=content.digest, commit_message="", tags={}))
 
     async def alias(self, alias: str, version: int, name: str = "p") -> Written:
-        return await self.write(SetAlias(name=name, alias=alias, version=version))
+        return await self.write(SetAlias(name=name, alias=alias, target=version))
 
     @asynccontextmanager
     async def agent(self, follows: Follows, resume: Revision | None = None, check: Any = None) -> AsyncIterator[Agent]:
@@ -288,7 +290,7 @@ async def test_a_bookmark_comes_after_everything_before_it() -> None:
             await agent.until(lambda: bool(agent.updates))
             w.store.mute = True
             await w.store.write(
-                NS, Write(operation=SetAlias(name="p", alias="a", version=1), request_id="x", actor="t")
+                NS, Write(operations=(SetAlias(name="p", alias="a", target=1),), request_id="x", actor="t")
             )
             hub = (await w.coherence.space(NS)).hub
             await hub.feed.look()
@@ -307,7 +309,7 @@ async def test_a_lost_bell_is_made_up_for_by_the_clock() -> None:
             # Past the wrapper, which would know of its own write.
             content = Content("two")
             operation = Register(name="p", content=content, digest=content.digest, commit_message="", tags={})
-            await w.store.write(NS, Write(operation=operation, request_id="x", actor="t"))
+            await w.store.write(NS, Write(operations=(operation,), request_id="x", actor="t"))
             await agent.until(lambda: ("p", 2) in agent.bodies)
 
 
@@ -347,8 +349,8 @@ async def test_a_cursor_below_the_logs_floor_starts_over() -> None:
             w.store.mute = True
             hub = (await w.coherence.space(NS)).hub
             for index in range(20):
-                operation = SetAlias(name="p", alias=f"a{index}", version=1)
-                await w.store.write(NS, Write(operation=operation, request_id=str(index), actor="t"))
+                operation = SetAlias(name="p", alias=f"a{index}", target=1)
+                await w.store.write(NS, Write(operations=(operation,), request_id=str(index), actor="t"))
             await hub.feed.look()
             await agent.until(lambda: agent.revision.number == 21)
             assert Resync("COMPACTED") in agent.frames
@@ -479,7 +481,7 @@ async def test_a_read_waits_for_the_revision_it_is_to_hold() -> None:
         await w.register()
         await w.coherence.prompt(NS, "p", CACHED)
         w.store.mute = True
-        write = Write(operation=SetAlias(name="p", alias="a", version=1), request_id="x", actor="t")
+        write = Write(operations=(SetAlias(name="p", alias="a", target=1),), request_id="x", actor="t")
         written = await w.store.write(NS, write)
         answer = await w.coherence.prompt(NS, "p", Freshness(min_revision=written.revision))
         assert answer.value is not None
@@ -495,7 +497,7 @@ async def test_a_strong_read_holds_a_write_made_elsewhere() -> None:
         await w.register()
         await w.coherence.prompt(NS, "p", CACHED)
         w.store.mute = True
-        await w.store.write(NS, Write(operation=SetAlias(name="p", alias="a", version=1), request_id="x", actor="t"))
+        await w.store.write(NS, Write(operations=(SetAlias(name="p", alias="a", target=1),), request_id="x", actor="t"))
         answer = await w.coherence.prompt(NS, "p", STRONG)
         assert answer.value is not None
         assert answer.value.aliases == {"a": 1}
@@ -517,8 +519,8 @@ async def test_a_namespace_that_nobody_asks_for_is_let_go_of_and_read_anew() -> 
         await coherence.let_go_of_idle()
         assert (await coherence.status(NS)).revision is None
         # Changed by someone else while nobody here followed it.
-        operation = SetAlias(name="p", alias="a", version=1)
-        await store.write(NS, Write(operation=operation, request_id="x", actor="t"))
+        operation = SetAlias(name="p", alias="a", target=1)
+        await store.write(NS, Write(operations=(operation,), request_id="x", actor="t"))
         answer = await coherence.prompt(NS, "p", CACHED)
         assert answer.value is not None
         assert answer.value.aliases == {"a": 1}

@@ -56,10 +56,10 @@ async def refusal(command: Callable[..., Awaitable[Any]], below: Below, **change
                 tags={"a": "b"},
             ),
         ),
-        (set_alias, SetAlias(name="team/greeting", alias="production", version=3, expected_version=2)),
+        (set_alias, SetAlias(name="team/greeting", alias="production", target=3, expected=2)),
         (
             delete_alias,
-            DeleteAlias(name="team/greeting", alias="production", expected_version=2, allow_missing=True),
+            DeleteAlias(name="team/greeting", alias="production", expected=2, allow_missing=True),
         ),
         (set_tags, SetTags(name="team/greeting", version=None, tags={"a": "b"})),
         (delete_tags, DeleteTags(name="team/greeting", version=2, keys=("a", "b"))),
@@ -67,7 +67,7 @@ async def refusal(command: Callable[..., Awaitable[Any]], below: Below, **change
 )
 async def test_a_write_reaches_the_store_whole(below: Below, command: Any, operation: Any) -> None:
     await call(command, below.registry)
-    expected = Write(operation=operation, request_id="r-1", actor="ana@laptop", reason="ticket 7", expected_etag=17)
+    expected = Write(operations=(operation,), request_id="r-1", actor="ana@laptop", reason="ticket 7", expected_etag=17)
     assert below.store.writes == [("default", expected)]
 
 
@@ -133,9 +133,9 @@ async def test_bad_input_is_refused_by_its_field(
 
 async def test_zero_as_expected_version_of_set_alias_means_a_new_alias(below: Below) -> None:
     await call(set_alias, below.registry, expected_version=0)
-    operation = below.store.writes[0][1].operation
+    operation = below.store.writes[0][1].operations[0]
     assert isinstance(operation, SetAlias)
-    assert operation.expected_version == 0
+    assert operation.expected == 0
 
 
 async def test_register_answers_the_version_it_made_without_reading_it_back(below: Below) -> None:
@@ -151,4 +151,4 @@ async def test_register_answers_the_version_it_made_without_reading_it_back(belo
 async def test_moving_an_alias_answers_what_it_pointed_at(below: Below, command: Any) -> None:
     below.store.previous_version = 2
     written = await call(command, below.registry)
-    assert (written.previous_version, written.revision) == (2, Revision("epoch", 41))
+    assert (written.results[0].previous, written.revision) == (2, Revision("epoch", 41))

@@ -3,26 +3,41 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from promptwire.domain import limits
 from promptwire.domain.content import Content
+from promptwire.domain.splits import Split, Target
 from promptwire_service.domain.changes import (
     AliasDeleted,
     AliasSet,
     Change,
     LogEntry,
+    PromptDeleted,
+    PromptPurged,
+    PromptUndeleted,
     TagsDeleted,
     TagsSet,
+    VersionDeleted,
+    VersionPurged,
     VersionRegistered,
+    VersionUndeleted,
 )
+from promptwire_service.domain.kept import AliasMoved, Deleted, KeptWrite
 from promptwire_service.domain.operations import (
     DeleteAlias,
+    DeletePrompt,
     DeleteTags,
+    DeleteVersion,
     Operation,
+    Purge,
     Register,
+    Result,
+    RollbackAlias,
     SetAlias,
     SetTags,
+    UndeletePrompt,
+    UndeleteVersion,
     Write,
     Written,
 )
@@ -42,18 +57,38 @@ def revision_of(head: list[str]) -> Revision:
 
 
 def prompt_of(row: list[Any]) -> PromptRecord:
-    name, flat, aliases, tags = row
+    name, flat, targets, tags, deleted = row
     fields = pairs(flat)
+    aliases = {alias: target_of(text) for alias, text in pairs(targets).items()}
     return PromptRecord(
         name=name,
-        latest_version=int(fields["latest"]),
-        aliases={alias: int(version) for alias, version in pairs(aliases).items()},
+        last_version=int(fields["latest"]),
+        aliases={alias: target for alias, target in aliases.items() if isinstance(target, int)},
+        splits={alias: target for alias, target in aliases.items() if isinstance(target, Split)},
         tags=pairs(tags),
         author=fields["author"],
         created_ms=int(fields["created"]),
         updated_ms=int(fields["updated"]),
         etag=int(fields["etag"]),
+        deleted_versions={int(version): int(time) for version, time in pairs(deleted).items()},
+        deleted_ms=int(fields.get("deleted", 0)),
     )
+
+
+def target_text(target: Target) -> str:
+    """As aliases keep it: a version's number, or a split as JSON, always the same for the same split."""
+    if isinstance(target, Split):
+        # Numbers as strings, since the scripts read them.
+        segments = [[end, str(version)] for end, version in target.segments]
+        return _compact({"salt": target.salt, "segments": segments})
+    return str(target)
+
+
+def target_of(text: str) -> Target:
+    if not text.startswith("{"):
+        return int(text)
+    split = json.loads(text)
+    return Split(split["salt"], tuple((end, int(version)) for end, version in split["segments"]))
 
 
 def version_of(row: list[Any]) -> VersionRecord:
@@ -62,7 +97,7 @@ def version_of(row: list[Any]) -> VersionRecord:
     return VersionRecord(
         name=name,
         version=int(version),
-        content=Content(fields["text"], fields["response_format"], fields["model_config"]),
+        content=Content.of_fields(fields),
         digest=fields["digest"],
         commit_message=fields["message"],
         tags=pairs(tags),
@@ -74,13 +109,14 @@ def version_of(row: list[Any]) -> VersionRecord:
 
 def write_json(write: Write) -> str:
     """The write script's request. Numbers travel as strings, absent options not at all (Lua has no null)."""
-    operation = _present(_operation_json(write.operation))
     body = _present(
         {
-            "operation": operation,
+            "operations": [_present(_operation_json(operation)) for operation in write.operations],
             "actor": write.actor,
             "reason": write.reason,
             "expected_etag": _number(write.expected_etag),
+            "release": write.release,
+            "undoes": _number(write.undoes),
         }
     )
     # Who repeats a request may have a newer actor string, e.g. after a restart elsewhere: it is the same write all
@@ -96,45 +132,66 @@ def write_json(write: Write) -> str:
 
 
 def _operation_json(operation: Operation) -> Json:
+    fields: Json = {"kind": _KINDS[type(operation)], "name": operation.name}
     match operation:
-        case Register(name=name, content=content):
-            return {
-                "kind": "register",
-                "name": name,
-                "text": content.text,
-                "response_format": content.response_format_json,
-                "model_config": content.model_config_json,
+        case Register(content=content):
+            return fields | {
+                "content": content.fields(),
                 "digest": operation.digest,
                 "commit_message": operation.commit_message,
                 "tags": dict(operation.tags),
+                "includes": [
+                    {"name": include.name, "version": str(include.version), "digest": include.digest}
+                    for include in operation.includes
+                ],
             }
-        case SetAlias(name=name, alias=alias, version=version):
-            return {
-                "kind": "set_alias",
-                "name": name,
+        case SetAlias(alias=alias, target=target, expected=expected):
+            return fields | {
                 "alias": alias,
-                "version": _number(version),
-                "expected_version": _number(operation.expected_version),
-                "aliases_max": _number(limits.ALIASES_MAX_PER_PROMPT),
+                "target": target_text(target),
+                "expected": _target(expected),
+                "aliases_max": str(limits.ALIASES_MAX_PER_PROMPT),
             }
-        case DeleteAlias(name=name, alias=alias):
-            return {
-                "kind": "delete_alias",
-                "name": name,
+        case DeleteAlias(alias=alias, expected=expected):
+            return fields | {
                 "alias": alias,
-                "expected_version": _number(operation.expected_version),
+                "expected": _target(expected),
                 "allow_missing": operation.allow_missing,
             }
-        case SetTags(name=name, version=version, tags=tags):
-            return {
-                "kind": "set_tags",
-                "name": name,
-                "version": _number(version),
-                "tags": dict(tags),
-                "tags_max": _number(limits.TAGS_MAX),
+        case RollbackAlias(alias=alias, expected=expected):
+            return fields | {
+                "alias": alias,
+                "expected": _target(expected),
+                "at": _number(operation.at_ms),
+                "aliases_max": str(limits.ALIASES_MAX_PER_PROMPT),
             }
-        case DeleteTags(name=name, version=version, keys=keys):
-            return {"kind": "delete_tags", "name": name, "version": _number(version), "keys": list(keys)}
+        case SetTags(version=version, tags=tags):
+            return fields | {"version": _number(version), "tags": dict(tags), "tags_max": str(limits.TAGS_MAX)}
+        case DeleteTags(version=version, keys=keys):
+            return fields | {"version": _number(version), "keys": list(keys)}
+        case DeleteVersion(version=version, drop_aliases=drop_aliases):
+            return fields | {"version": str(version), "drop_aliases": drop_aliases}
+        case UndeleteVersion(version=version):
+            return fields | {"version": str(version)}
+        case Purge(before_ms=before_ms, limit=limit):
+            return fields | {"before": str(before_ms), "limit": str(limit)}
+        case DeletePrompt() | UndeletePrompt():
+            return fields
+
+
+_KINDS: Final = {
+    Register: "register",
+    SetAlias: "set_alias",
+    DeleteAlias: "delete_alias",
+    RollbackAlias: "rollback_alias",
+    SetTags: "set_tags",
+    DeleteTags: "delete_tags",
+    DeleteVersion: "delete_version",
+    UndeleteVersion: "undelete_version",
+    DeletePrompt: "delete_prompt",
+    UndeletePrompt: "undelete_prompt",
+    Purge: "purge",
+}
 
 
 def written_of(answer: Json) -> Written:
@@ -142,8 +199,15 @@ def written_of(answer: Json) -> Written:
         revision=revision_of(answer["revision"]),
         time_ms=int(answer["time"]),
         actor=answer["actor"],
-        version=int(answer.get("version", 0)),
-        previous_version=int(answer.get("previous", 0)),
+        results=tuple(
+            Result(
+                version=int(result.get("version", 0)),
+                target=target_of(result.get("target", "0")),
+                previous=target_of(result.get("previous", "0")),
+                purged=int(result.get("purged", 0)),
+            )
+            for result in answer["results"]
+        ),
     )
 
 
@@ -162,23 +226,78 @@ def entry_of(row: list[Any]) -> LogEntry:
 
 def _change_of(change: Json) -> Change:
     name = change["name"]
-    version = int(change["version"]) if "version" in change else None
     match change["kind"]:
         case "version_registered":
             return VersionRegistered(name, int(change["version"]))
         case "alias_set":
-            return AliasSet(name, change["alias"], int(change["version"]), int(change["previous"]))
+            return AliasSet(name, change["alias"], target_of(change["version"]), target_of(change["previous"]))
         case "alias_deleted":
-            return AliasDeleted(name, change["alias"], int(change["previous"]))
+            return AliasDeleted(name, change["alias"], target_of(change["previous"]))
         case "tags_set":
-            return TagsSet(name, version, change["tags"])
+            return TagsSet(name, _version(change), change["tags"])
         case "tags_deleted":
-            return TagsDeleted(name, version, tuple(change["keys"]))
+            return TagsDeleted(name, _version(change), tuple(change["keys"]))
+        case "version_deleted":
+            return VersionDeleted(name, int(change["version"]))
+        case "version_undeleted":
+            return VersionUndeleted(name, int(change["version"]))
+        case "version_purged":
+            return VersionPurged(name, int(change["version"]))
+        case "prompt_deleted":
+            return PromptDeleted(name)
+        case "prompt_undeleted":
+            return PromptUndeleted(name)
+        case "prompt_purged":
+            return PromptPurged(name)
     raise ValueError(f"unknown change {change['kind']!r} in the log: written by a newer service?")
+
+
+def _version(change: Json) -> int | None:
+    return int(change["version"]) if "version" in change else None
+
+
+def moved_of(row: list[Any]) -> AliasMoved:
+    entry_id, flat = row
+    fields = pairs(flat)
+    return AliasMoved(
+        number=int(entry_id.partition("-")[0]),
+        time_ms=int(fields["time"]),
+        actor=fields["actor"],
+        reason=fields["reason"],
+        request_id=fields["request_id"],
+        target=target_of(fields["to"]),
+        previous=target_of(fields["from"]),
+        rollback=bool(fields["restores"]),
+    )
+
+
+def kept_of(row: list[Any], undone_by: str) -> KeptWrite:
+    fields = pairs(row[1])
+    return KeptWrite(
+        entry_of(row),
+        release=fields.get("release"),
+        undoes=int(fields.get("undoes") or 0),
+        undone_by=int(undone_by or 0),
+    )
+
+
+def deleted_of(member: str, time: str) -> Deleted:
+    kind, _, rest = member.partition(":")
+    name, _, version = rest.rpartition(":") if kind == "v" else (rest, "", "0")
+    return Deleted(name, int(version), int(float(time)))
+
+
+def dependent_of(member: str) -> tuple[str, int]:
+    name, _, version = member.rpartition(":")
+    return name, int(version)
 
 
 def _number(value: int | None) -> str | None:
     return None if value is None else str(value)
+
+
+def _target(value: Target | None) -> str | None:
+    return None if value is None else target_text(value)
 
 
 def _present(fields: Mapping[str, Any]) -> Json:

@@ -2,8 +2,11 @@
 
 A namespace's keys share the hash tag `{<namespace>}`: one slot is the unit of atomicity, order and sharding.
 `pw:{ns}:meta` (revision, id of the data set), `:names` (index), `:p:<name>` (prompt), `:a:<name>` (aliases),
-`:t:<name>` (tags), `:v:<name>:<n>` (version), `:vt:<name>:<n>` (its tags), `:log` (stream of changes), `:request:<id>`
-(answers kept for repeats), and channels, such as `:bell`.
+`:t:<name>` (tags), `:d:<name>` (deleted versions), `:v:<name>:<n>` (version), `:vt:<name>:<n>` (its tags),
+`:i:<name>:<n>` (what includes it), `:log` (stream of changes), `:request:<id>` (answers kept for repeats), and
+channels, such as `:bell`. Kept for ever: `:h:<name>:<alias>` (how an alias moved), `:audit` (every write), `:releases`
+(those that were one), `:undone` (by what), `:numbers` (where purged prompts ended). `:deleted` is what waits to be
+purged.
 """
 
 import json
@@ -20,20 +23,45 @@ from promptwire_service.domain.errors import (
     alias_conflict,
     alias_not_found,
     etag_conflict,
+    included,
+    not_deleted,
+    nothing_to_roll_back,
+    prompt_deleted,
     prompt_not_found,
+    release_not_found,
+    release_undone,
     request_id_reused,
     store_unavailable,
     too_many,
+    version_aliased,
+    version_deleted,
     version_not_found,
 )
-from promptwire_service.domain.operations import DeleteAlias, SetAlias, SetTags, Write, Written
+from promptwire_service.domain.kept import AliasMoved, Deleted, KeptWrite
+from promptwire_service.domain.operations import (
+    DeleteAlias,
+    DeletePrompt,
+    DeleteVersion,
+    RollbackAlias,
+    SetAlias,
+    UndeletePrompt,
+    UndeleteVersion,
+    Write,
+    Written,
+)
 from promptwire_service.domain.records import PromptRecord, Read, Revision, VersionRecord
 from promptwire_service.storage.base import StoreInfo
 from promptwire_service.storage.redis.connection import Connections
 from promptwire_service.storage.redis.encoding import (
+    deleted_of,
+    dependent_of,
     entry_of,
+    kept_of,
+    moved_of,
+    pairs,
     prompt_of,
     revision_of,
+    target_of,
     version_of,
     write_json,
     written_of,
@@ -53,6 +81,10 @@ _READ_PROMPTS = Script("read_prompts")
 _READ_VERSIONS = Script("read_versions")
 _LIST_PROMPTS = Script("list_prompts")
 _LIST_VERSIONS = Script("list_versions")
+_READ_HISTORY = Script("read_history")
+_READ_KEPT = Script("read_kept")
+_LIST_DELETED = Script("list_deleted")
+_READ_DEPENDENTS = Script("read_dependents")
 _READ_LOG = Script("read_log")
 _RENEW_EPOCH = Script("renew_epoch")
 
@@ -115,6 +147,33 @@ class RedisStore:
         head, rows = await self._run(_LIST_VERSIONS, namespace, name, before, limit, max_bytes)
         return Read([version_of(row) for row in rows], revision_of(head))
 
+    async def read_history(
+        self, namespace: str, name: str, alias: str, *, before: int, at_ms: int | None, limit: int
+    ) -> Read[list[AliasMoved]]:
+        at = "" if at_ms is None else at_ms
+        head, rows = await self._run(_READ_HISTORY, namespace, name, alias, f"({before}-0", limit, at)
+        return Read([moved_of(row) for row in rows], revision_of(head))
+
+    async def read_audit(self, namespace: str, *, after: int, limit: int) -> Read[list[KeptWrite]]:
+        return await self._read_kept(namespace, "audit", "XRANGE", f"({after}-0", "+", limit)
+
+    async def read_releases(self, namespace: str, *, before: int, limit: int) -> Read[list[KeptWrite]]:
+        return await self._read_kept(namespace, "releases", "XREVRANGE", f"({before}-0", "-", limit)
+
+    async def _read_kept(self, namespace: str, *arguments: str | int) -> Read[list[KeptWrite]]:
+        head, rows, undone = await self._run(_READ_KEPT, namespace, *arguments)
+        return Read([kept_of(row, by) for row, by in zip(rows, undone, strict=True)], revision_of(head))
+
+    async def list_deleted(self, namespace: str, *, skip: int, limit: int) -> Read[list[Deleted]]:
+        head, flat = await self._run(_LIST_DELETED, namespace, skip, limit)
+        return Read([deleted_of(member, time) for member, time in pairs(flat).items()], revision_of(head))
+
+    async def read_dependents(
+        self, namespace: str, name: str, versions: Sequence[int]
+    ) -> Read[list[list[tuple[str, int]]]]:
+        head, lists = await self._run(_READ_DEPENDENTS, namespace, name, *versions)
+        return Read([sorted(map(dependent_of, members)) for members in lists], revision_of(head))
+
     async def read_log(self, namespace: str, *, after: int, limit: int) -> LogPage:
         head, floor, rows, here = await self._run(_READ_LOG, namespace, after, limit, LOG_PAGE_MAX_BYTES)
         return LogPage(tuple(entry_of(row) for row in rows), revision_of(head), int(floor), here)
@@ -154,23 +213,41 @@ class RedisStore:
 
 
 def _refusal(write: Write, answer: dict[str, Any]) -> RegistryError:
-    operation = write.operation
-    match answer["error"], operation:
-        case "REQUEST_ID_REUSED", _:
-            return request_id_reused(write.request_id)
+    reason = answer["error"]
+    if reason == "REQUEST_ID_REUSED":
+        return request_id_reused(write.request_id)
+    operation = write.operations[answer["index"]]
+    name = answer.get("name", operation.name)
+    match reason, operation:
+        case "RELEASE_NOT_FOUND", _:
+            return release_not_found(write.undoes or 0)
+        case "RELEASE_UNDONE", _:
+            return release_undone(write.undoes or 0, int(answer["by"]))
         case "PROMPT_NOT_FOUND", _:
-            return prompt_not_found(operation.name)
+            return prompt_not_found(name)
+        case "PROMPT_DELETED", _:
+            return prompt_deleted(name)
         case "ETAG_CONFLICT", _:
-            return etag_conflict(operation.name, write.expected_etag or 0, int(answer["actual"]))
+            return etag_conflict(name, write.expected_etag or 0, int(answer["actual"]))
         case "VERSION_NOT_FOUND", _:
-            version = getattr(operation, "version", 0)
-            return version_not_found(operation.name, version, int(answer["latest"]))
+            return version_not_found(name, int(answer["version"]), int(answer["latest"]))
+        case "VERSION_DELETED", _:
+            return version_deleted(name, int(answer["version"]))
         case "ALIAS_NOT_FOUND", DeleteAlias(alias=alias):
-            return alias_not_found(operation.name, alias, sorted(answer["known"]))
-        case "ALIAS_CONFLICT", SetAlias(alias=alias) | DeleteAlias(alias=alias):
-            return alias_conflict(operation.name, alias, operation.expected_version or 0, int(answer["actual"]))
-        case "TOO_MANY_ALIASES", SetAlias():
-            return too_many("alias", limits.ALIASES_MAX_PER_PROMPT, operation.name)
-        case "TOO_MANY_TAGS", SetTags():
-            return too_many("tags", limits.TAGS_MAX, operation.name)
-    raise AssertionError(f"the write script answered {answer['error']!r} to {type(operation).__name__}")
+            return alias_not_found(name, alias, sorted(answer["known"]))
+        case "ALIAS_CONFLICT", SetAlias(alias=alias) | DeleteAlias(alias=alias) | RollbackAlias(alias=alias):
+            return alias_conflict(name, alias, operation.expected or 0, target_of(answer["actual"]))
+        case "NOTHING_TO_ROLL_BACK", RollbackAlias(alias=alias, at_ms=at_ms):
+            return nothing_to_roll_back(name, alias, at_ms)
+        case "TOO_MANY_ALIASES", _:
+            return too_many("alias", limits.ALIASES_MAX_PER_PROMPT, name)
+        case "TOO_MANY_TAGS", _:
+            return too_many("tags", limits.TAGS_MAX, name)
+        case "ALIASED", DeleteVersion(version=version):
+            return version_aliased(name, version, sorted(answer["aliases"]))
+        case "INCLUDED", DeleteVersion() | DeletePrompt():
+            dependents = sorted(set(map(dependent_of, answer["dependents"])))
+            return included(name, getattr(operation, "version", 0), dependents)
+        case "NOT_DELETED", UndeleteVersion() | UndeletePrompt():
+            return not_deleted(name, getattr(operation, "version", 0))
+    raise AssertionError(f"the write script answered {reason!r} to {type(operation).__name__}")

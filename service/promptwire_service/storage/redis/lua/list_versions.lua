@@ -1,6 +1,6 @@
 #!lua flags=no-writes
 -- ARGV: [1] name, [2] the number that all are below, [3] most rows, [4] most bytes of text and tags once there is a row.
--- Returns {head, rows}, newest first.
+-- Returns {head, rows}, newest first, without deleted ones.
 local name, most, budget = ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4])
 local latest = tonumber(redis.call('HGET', prompt_key(name), 'latest') or '0')
 local rows, bytes = {}, 0
@@ -11,7 +11,8 @@ local function size(flat)
 end
 for number = math.min(latest, tonumber(ARGV[2]) - 1), 1, -1 do
   if #rows == most then break end
-  local row = version_row(name, string.format('%.0f', number))
+  local version = string.format('%.0f', number)
+  local row = redis.call('HEXISTS', deleted_key(name), version) == 0 and version_row(name, version)
   if row then
     bytes = bytes + size(row[3]) + size(row[4])
     if #rows > 0 and bytes > budget then break end

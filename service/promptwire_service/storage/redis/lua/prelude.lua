@@ -2,12 +2,17 @@
 -- every other key of the namespace into the same slot, so that they may be built here.
 local root = string.sub(KEYS[1], 1, -5)
 local META, LOG, NAMES, BELL = KEYS[1], root .. 'log', root .. 'names', root .. 'bell'
+local AUDIT, RELEASES, UNDONE = root .. 'audit', root .. 'releases', root .. 'undone'
+local DELETED, NUMBERS = root .. 'deleted', root .. 'numbers'
 
 local function prompt_key(name) return root .. 'p:' .. name end
 local function aliases_key(name) return root .. 'a:' .. name end
 local function tags_key(name) return root .. 't:' .. name end
 local function version_key(name, version) return root .. 'v:' .. name .. ':' .. version end
 local function version_tags_key(name, version) return root .. 'vt:' .. name .. ':' .. version end
+local function deleted_key(name) return root .. 'd:' .. name end
+local function history_key(name, alias) return root .. 'h:' .. name .. ':' .. alias end
+local function dependents_key(name, version) return root .. 'i:' .. name .. ':' .. version end
 
 -- Where history is: {epoch, number}. The epoch joins the data set's own random id, which FLUSHALL or an empty store takes
 -- away, with the server's replication id, which fail-over and restart change; either one alone would miss the other's case.
@@ -23,7 +28,10 @@ end
 local function prompt_row(name)
   local fields = redis.call('HGETALL', prompt_key(name))
   if #fields == 0 then return false end
-  return { name, fields, redis.call('HGETALL', aliases_key(name)), redis.call('HGETALL', tags_key(name)) }
+  return {
+    name, fields, redis.call('HGETALL', aliases_key(name)), redis.call('HGETALL', tags_key(name)),
+    redis.call('HGETALL', deleted_key(name)),
+  }
 end
 
 local function version_row(name, version)

@@ -1,13 +1,13 @@
 #!lua
 -- Carries out one write whole or not at all, once per request id. ARGV: [1] the request as JSON, [2] a fresh random id for a
 -- data set that has none yet, [3] how long an answer is kept for repeats, in seconds, [4] about how many log entries to keep,
--- [5] PUBLISH or, on a Cluster, SPUBLISH. Returns {head, answer as JSON: {revision, time, ...} or {error, ...}}. Redis refuses the script before its first line when it
--- is out of memory, read-only or unable to persist, and never stops it half way.
+-- [5] PUBLISH or, on a Cluster, SPUBLISH. Returns {head, answer as JSON: {revision, time, results, ...} or {error, ...}}. Redis
+-- refuses the script before its first line when it is out of memory, read-only or unable to persist, and never stops it half
+-- way.
 local request = cjson.decode(ARGV[1])
-local operation = request.operation
-local name = operation.name
 local answer_key = root .. 'request:' .. request.request_id
 
+-- First of all keys: on a slot that is moving away it is absent, and the script ends here before it has written anything.
 local earlier = redis.call('HMGET', answer_key, 'fingerprint', 'answer')
 if earlier[1] then
   if earlier[1] ~= request.fingerprint then return { head(), cjson.encode({ error = 'REQUEST_ID_REUSED' }) } end
@@ -16,143 +16,438 @@ if earlier[1] then
   return { head(), earlier[2] }
 end
 
-local function refuse(error) return { head(), cjson.encode(error) } end
+-- Operations read through what is staged and write to it; nothing is written to the store before all of them agreed. Numbers
+-- travel as strings: Lua's would lose digits past 2^53.
+local staged, later = {}, {}
 
-local latest = redis.call('HGET', prompt_key(name), 'latest')
-if not latest and operation.kind ~= 'register' then return refuse({ error = 'PROMPT_NOT_FOUND' }) end
-if request.expected_etag then
-  local etag = redis.call('HGET', prompt_key(name), 'etag') or '0'
-  if etag ~= request.expected_etag then return refuse({ error = 'ETAG_CONFLICT', actual = etag }) end
+local function get(key, field)
+  local value = staged[key] and staged[key][field]
+  if value ~= nil then return value end
+  return redis.call('HGET', key, field)
 end
 
--- Each kind of operation: `check` returns a refusal or nothing and writes nothing; `apply` writes, and returns the change for
--- the log and what the answer adds. Numbers travel as strings: Lua's would lose digits past 2^53.
-local kinds = {}
+local function set(key, field, value)
+  staged[key] = staged[key] or {}
+  staged[key][field] = value
+end
 
-local function missing_version(version)
-  if redis.call('EXISTS', version_key(name, version)) == 0 then
-    return { error = 'VERSION_NOT_FOUND', latest = latest }
+local function all(key)
+  local fields, flat = {}, redis.call('HGETALL', key)
+  for index = 1, #flat, 2 do fields[flat[index]] = flat[index + 1] end
+  for field, value in pairs(staged[key] or {}) do fields[field] = value or nil end
+  return fields
+end
+
+local function clear(key)
+  for field in pairs(all(key)) do set(key, field, false) end
+end
+
+local function count(key)
+  local sum = 0
+  for _ in pairs(all(key)) do sum = sum + 1 end
+  return sum
+end
+
+local function sorted(fields)
+  local names = {}
+  for name in pairs(fields) do names[#names + 1] = name end
+  table.sort(names)
+  return names
+end
+
+local function defer(...) later[#later + 1] = { ... } end
+
+local function flush()
+  for key, fields in pairs(staged) do
+    -- A few at a time: unpack has a limit.
+    local sets, removed = {}, {}
+    for field, value in pairs(fields) do
+      if value then
+        sets[#sets + 1] = field
+        sets[#sets + 1] = value
+        if #sets >= 200 then redis.call('HSET', key, unpack(sets)); sets = {} end
+      else
+        removed[#removed + 1] = field
+        if #removed >= 200 then redis.call('HDEL', key, unpack(removed)); removed = {} end
+      end
+    end
+    if #sets > 0 then redis.call('HSET', key, unpack(sets)) end
+    if #removed > 0 then redis.call('HDEL', key, unpack(removed)) end
+  end
+  for _, command in ipairs(later) do redis.call(unpack(command)) end
+end
+
+local now = redis.call('TIME')
+local time = string.format('%.0f', now[1] * 1000 + math.floor(now[2] / 1000))
+local revision = string.format('%.0f', tonumber(redis.call('HGET', META, 'revision') or '0') + 1)
+local changes = {}
+
+local function changed(kind, name, change)
+  change.kind = kind
+  change.name = name
+  changes[#changes + 1] = change
+  if kind ~= 'prompt_purged' then
+    set(prompt_key(name), 'updated', time)
+    set(prompt_key(name), 'etag', revision)
   end
 end
 
-local function unexpected_target(current)
-  if operation.expected_version and operation.expected_version ~= current then
+-- A target as aliases keep it: a version's number, or a split as JSON.
+local function versions_in(target)
+  if string.sub(target, 1, 1) ~= '{' then return { target } end
+  local versions = {}
+  for _, segment in ipairs(cjson.decode(target).segments) do versions[#versions + 1] = segment[2] end
+  return versions
+end
+
+local function leads_to(target, version)
+  for _, one in ipairs(versions_in(target)) do
+    if one == version then return true end
+  end
+  return false
+end
+
+local function latest_of(name)
+  local version = tonumber(get(prompt_key(name), 'latest') or '0')
+  while version > 0 and get(deleted_key(name), string.format('%.0f', version)) do version = version - 1 end
+  return string.format('%.0f', version)
+end
+
+local function missing_version(name, version)
+  if get(deleted_key(name), version) then return { error = 'VERSION_DELETED', version = version } end
+  if not get(version_key(name, version), 'etag') then
+    return { error = 'VERSION_NOT_FOUND', version = version, latest = latest_of(name) }
+  end
+end
+
+local function missing_target(name, target)
+  for _, version in ipairs(versions_in(target)) do
+    local missing = missing_version(name, version)
+    if missing then return missing end
+  end
+end
+
+local function unexpected_target(operation, current)
+  if operation.expected and operation.expected ~= current then
     return { error = 'ALIAS_CONFLICT', actual = current }
   end
 end
 
-kinds.register = {
-  check = function() end,
-  apply = function(revision, time)
-    local version = string.format('%.0f', tonumber(latest or '0') + 1)
-    if not latest then
-      redis.call('HSET', prompt_key(name), 'author', request.actor, 'created', time)
-      redis.call('ZADD', NAMES, 0, name)
-    end
-    redis.call('HSET', prompt_key(name), 'latest', version)
-    redis.call('HSET', version_key(name, version), 'text', operation.text, 'response_format', operation.response_format,
-      'model_config', operation.model_config, 'digest', operation.digest, 'message', operation.commit_message,
-      'author', request.actor, 'created', time, 'etag', revision)
-    for key, value in pairs(operation.tags) do
-      redis.call('HSET', version_tags_key(name, version), key, value)
-    end
-    return { kind = 'version_registered', name = name, version = version }, { version = version }
-  end,
-}
-
-kinds.set_alias = {
-  check = function()
-    local current = redis.call('HGET', aliases_key(name), operation.alias)
-    if not current and redis.call('HLEN', aliases_key(name)) >= tonumber(operation.aliases_max) then
-      return { error = 'TOO_MANY_ALIASES' }
-    end
-    return missing_version(operation.version) or unexpected_target(current or '0')
-  end,
-  apply = function()
-    local previous = redis.call('HGET', aliases_key(name), operation.alias) or '0'
-    redis.call('HSET', aliases_key(name), operation.alias, operation.version)
-    return { kind = 'alias_set', name = name, alias = operation.alias, version = operation.version, previous = previous },
-      { previous = previous }
-  end,
-}
-
-kinds.delete_alias = {
-  check = function()
-    local current = redis.call('HGET', aliases_key(name), operation.alias)
-    if not current then
-      if operation.allow_missing then return { nothing = true } end
-      return { error = 'ALIAS_NOT_FOUND', known = redis.call('HKEYS', aliases_key(name)) }
-    end
-    return unexpected_target(current)
-  end,
-  apply = function()
-    local previous = redis.call('HGET', aliases_key(name), operation.alias)
-    redis.call('HDEL', aliases_key(name), operation.alias)
-    return { kind = 'alias_deleted', name = name, alias = operation.alias, previous = previous }, { previous = previous }
-  end,
-}
-
-local function operation_tags_key()
-  if operation.version then return version_tags_key(name, operation.version) end
-  return tags_key(name)
+local function move_alias(name, alias, to, restores)
+  local from = get(aliases_key(name), alias) or '0'
+  set(aliases_key(name), alias, to ~= '0' and to)
+  defer('XADD', history_key(name, alias), revision .. '-*', 'time', time, 'actor', request.actor, 'reason', request.reason,
+    'request_id', request.request_id, 'from', from, 'to', to, 'restores', restores or '')
+  if to ~= '0' then
+    changed('alias_set', name, { alias = alias, version = to, previous = from })
+  else
+    changed('alias_deleted', name, { alias = alias, previous = from })
+  end
+  return { target = to, previous = from }
 end
 
-local function touch_version(revision)
-  if operation.version then redis.call('HSET', version_key(name, operation.version), 'etag', revision) end
+-- Who includes a version, of all that are not deleted: {"name:version", ...}.
+local function dependents_of(name, version)
+  local found = {}
+  for _, member in ipairs(sorted(all(dependents_key(name, version)))) do
+    local by_name, by_version = string.match(member, '^(.*):(%d+)$')
+    if not get(prompt_key(by_name), 'deleted') and not get(deleted_key(by_name), by_version) then
+      found[#found + 1] = member
+    end
+  end
+  return found
 end
 
-kinds.set_tags = {
-  check = function()
-    local refusal = operation.version and missing_version(operation.version)
-    if refusal then return refusal end
-    local key = operation_tags_key()
-    local count = redis.call('HLEN', key)
-    for tag in pairs(operation.tags) do
-      if redis.call('HEXISTS', key, tag) == 0 then count = count + 1 end
+local function purge_version(name, version)
+  local includes = get(version_key(name, version), 'includes_of')
+  for _, include in ipairs(includes and cjson.decode(includes) or {}) do
+    set(dependents_key(include.name, include.version), name .. ':' .. version, false)
+  end
+  clear(version_key(name, version))
+  clear(version_tags_key(name, version))
+end
+
+-- Each kind of operation stages what it does and returns its result, or a refusal; `true` for "nothing to do".
+local kinds = {}
+
+function kinds.register(operation)
+  local name = operation.name
+  for _, include in ipairs(operation.includes) do
+    local missing = get(prompt_key(include.name), 'deleted') and { error = 'PROMPT_DELETED' }
+      or missing_version(include.name, include.version)
+    if not missing and get(version_key(include.name, include.version), 'digest') ~= include.digest then
+      missing = { error = 'VERSION_NOT_FOUND', latest = latest_of(include.name) }
     end
-    if count > tonumber(operation.tags_max) then return { error = 'TOO_MANY_TAGS' } end
-  end,
-  apply = function(revision)
-    for tag, value in pairs(operation.tags) do redis.call('HSET', operation_tags_key(), tag, value) end
-    touch_version(revision)
-    return { kind = 'tags_set', name = name, version = operation.version, tags = operation.tags }, {}
-  end,
-}
+    if missing then
+      missing.name, missing.version = include.name, include.version
+      return missing
+    end
+  end
+  local last = get(prompt_key(name), 'latest')
+  local version = string.format('%.0f', tonumber(last or get(NUMBERS, name) or '0') + 1)
+  if not last then
+    set(prompt_key(name), 'author', request.actor)
+    set(prompt_key(name), 'created', time)
+    defer('ZADD', NAMES, 0, name)
+  end
+  set(prompt_key(name), 'latest', version)
+  local key = version_key(name, version)
+  for field, text in pairs(operation.content) do set(key, field, text) end
+  set(key, 'digest', operation.digest)
+  set(key, 'message', operation.commit_message)
+  set(key, 'author', request.actor)
+  set(key, 'created', time)
+  set(key, 'etag', revision)
+  for tag, value in pairs(operation.tags) do set(version_tags_key(name, version), tag, value) end
+  if #operation.includes > 0 then set(key, 'includes_of', cjson.encode(operation.includes)) end
+  for _, include in ipairs(operation.includes) do
+    set(dependents_key(include.name, include.version), name .. ':' .. version, '1')
+  end
+  changed('version_registered', name, { version = version })
+  return { version = version }
+end
 
-kinds.delete_tags = {
-  check = function() return operation.version and missing_version(operation.version) end,
-  apply = function(revision)
-    for _, tag in ipairs(operation.keys) do redis.call('HDEL', operation_tags_key(), tag) end
-    touch_version(revision)
-    return { kind = 'tags_deleted', name = name, version = operation.version, keys = operation.keys }, {}
-  end,
-}
+function kinds.set_alias(operation)
+  local name, alias = operation.name, operation.alias
+  local current = get(aliases_key(name), alias)
+  if not current and count(aliases_key(name)) >= tonumber(operation.aliases_max) then return { error = 'TOO_MANY_ALIASES' } end
+  return missing_target(name, operation.target) or unexpected_target(operation, current or '0')
+    or move_alias(name, alias, operation.target)
+end
 
-local kind = kinds[operation.kind]
-local now = redis.call('TIME')
-local time = string.format('%.0f', now[1] * 1000 + math.floor(now[2] / 1000))
-local answer
+function kinds.delete_alias(operation)
+  local name, alias = operation.name, operation.alias
+  local current = get(aliases_key(name), alias)
+  if not current then
+    if operation.allow_missing then return {} end
+    return { error = 'ALIAS_NOT_FOUND', known = sorted(all(aliases_key(name))) }
+  end
+  return unexpected_target(operation, current) or move_alias(name, alias, '0')
+end
 
-local refusal = kind.check()
-if refusal and refusal.error then return refuse(refusal) end
-if refusal and refusal.nothing then
-  answer = { previous = '0' }
-else
-  redis.call('HSETNX', META, 'id', ARGV[2])
-  local revision = string.format('%.0f', redis.call('HINCRBY', META, 'revision', 1))
-  local change
-  change, answer = kind.apply(revision, time)
-  redis.call('HSET', prompt_key(name), 'updated', time, 'etag', revision)
-  redis.call('XADD', LOG, 'MAXLEN', '~', ARGV[4], revision .. '-0', 'time', time, 'actor', request.actor,
-    'reason', request.reason, 'request_id', request.request_id, 'changes', cjson.encode({ change }))
-  redis.call(ARGV[5], BELL, revision)
+-- The newest entry of an alias's history, from `from` back, that `matches`; false when there is none.
+local function history_back(name, alias, from, matches)
+  local cursor = from
+  while true do
+    local entries = redis.call('XREVRANGE', history_key(name, alias), cursor, '-', 'COUNT', 100)
+    if #entries == 0 then return false end
+    for _, entry in ipairs(entries) do
+      local fields = { id = entry[1] }
+      for index = 1, #entry[2], 2 do fields[entry[2][index]] = entry[2][index + 1] end
+      if matches(fields) then return fields end
+    end
+    cursor = '(' .. entries[#entries][1]
+  end
+end
+
+function kinds.rollback_alias(operation)
+  local name, alias = operation.name, operation.alias
+  local current = get(aliases_key(name), alias) or '0'
+  local conflict = unexpected_target(operation, current)
+  if conflict then return conflict end
+  local entry
+  if operation.at then
+    entry = history_back(name, alias, '+', function(one) return tonumber(one.time) <= tonumber(operation.at) end)
+  else
+    local newest = history_back(name, alias, '+', function() return true end)
+    local from = newest and (newest.restores ~= '' and newest.restores or newest.id)
+    entry = newest
+      and history_back(name, alias, '(' .. from, function(one) return one.to ~= '0' and one.to ~= current end)
+  end
+  if not entry or entry.to == '0' then return { error = 'NOTHING_TO_ROLL_BACK' } end
+  if entry.to == current then return { target = current, previous = current } end
+  local restores = entry.restores ~= '' and entry.restores or entry.id
+  if current == '0' and count(aliases_key(name)) >= tonumber(operation.aliases_max) then
+    return { error = 'TOO_MANY_ALIASES' }
+  end
+  return missing_target(name, entry.to) or move_alias(name, alias, entry.to, restores)
+end
+
+local function operation_tags_key(operation)
+  if operation.version then return version_tags_key(operation.name, operation.version) end
+  return tags_key(operation.name)
+end
+
+local function touch_version(operation)
+  if operation.version then set(version_key(operation.name, operation.version), 'etag', revision) end
+end
+
+function kinds.set_tags(operation)
+  local missing = operation.version and missing_version(operation.name, operation.version)
+  if missing then return missing end
+  local key = operation_tags_key(operation)
+  for tag, value in pairs(operation.tags) do set(key, tag, value) end
+  if count(key) > tonumber(operation.tags_max) then return { error = 'TOO_MANY_TAGS' } end
+  touch_version(operation)
+  changed('tags_set', operation.name, { version = operation.version, tags = operation.tags })
+  return {}
+end
+
+function kinds.delete_tags(operation)
+  local missing = operation.version and missing_version(operation.name, operation.version)
+  if missing then return missing end
+  for _, tag in ipairs(operation.keys) do set(operation_tags_key(operation), tag, false) end
+  touch_version(operation)
+  changed('tags_deleted', operation.name, { version = operation.version, keys = operation.keys })
+  return {}
+end
+
+function kinds.delete_version(operation)
+  local name, version = operation.name, operation.version
+  local missing = missing_version(name, version)
+  if missing then return missing end
+  local dependents = dependents_of(name, version)
+  if #dependents > 0 then return { error = 'INCLUDED', dependents = dependents } end
+  local aliases = {}
+  for _, alias in ipairs(sorted(all(aliases_key(name)))) do
+    if leads_to(get(aliases_key(name), alias), version) then aliases[#aliases + 1] = alias end
+  end
+  if #aliases > 0 and not operation.drop_aliases then return { error = 'ALIASED', aliases = aliases } end
+  for _, alias in ipairs(aliases) do move_alias(name, alias, '0') end
+  set(deleted_key(name), version, time)
+  defer('ZADD', DELETED, time, 'v:' .. name .. ':' .. version)
+  changed('version_deleted', name, { version = version })
+  return {}
+end
+
+function kinds.undelete_version(operation)
+  local name, version = operation.name, operation.version
+  if not get(version_key(name, version), 'etag') then
+    return { error = 'VERSION_NOT_FOUND', version = version, latest = latest_of(name) }
+  end
+  if not get(deleted_key(name), version) then return { error = 'NOT_DELETED' } end
+  set(deleted_key(name), version, false)
+  defer('ZREM', DELETED, 'v:' .. name .. ':' .. version)
+  changed('version_undeleted', name, { version = version })
+  return {}
+end
+
+function kinds.delete_prompt(operation)
+  local name = operation.name
+  local others = {}
+  for number = 1, tonumber(get(prompt_key(name), 'latest')) do
+    for _, member in ipairs(dependents_of(name, string.format('%.0f', number))) do
+      if string.match(member, '^(.*):%d+$') ~= name then others[#others + 1] = member end
+    end
+  end
+  if #others > 0 then return { error = 'INCLUDED', dependents = others } end
+  set(prompt_key(name), 'deleted', time)
+  defer('ZREM', NAMES, name)
+  defer('ZADD', DELETED, time, 'p:' .. name)
+  changed('prompt_deleted', name, {})
+  return {}
+end
+
+function kinds.undelete_prompt(operation)
+  local name = operation.name
+  if not get(prompt_key(name), 'deleted') then return { error = 'NOT_DELETED' } end
+  set(prompt_key(name), 'deleted', false)
+  defer('ZADD', NAMES, 0, name)
+  defer('ZREM', DELETED, 'p:' .. name)
+  changed('prompt_undeleted', name, {})
+  return {}
+end
+
+function kinds.purge(operation)
+  local due = redis.call('ZRANGEBYSCORE', DELETED, '-inf', '(' .. operation.before, 'LIMIT', 0, tonumber(operation.limit))
+  for _, member in ipairs(due) do
+    defer('ZREM', DELETED, member)
+    local kind, rest = string.match(member, '^(.):(.*)$')
+    if kind == 'p' then
+      local last = get(prompt_key(rest), 'latest')
+      for number = 1, tonumber(last) do
+        local version = string.format('%.0f', number)
+        purge_version(rest, version)
+        defer('ZREM', DELETED, 'v:' .. rest .. ':' .. version)
+      end
+      set(NUMBERS, rest, last)
+      for _, alias in ipairs(sorted(all(aliases_key(rest)))) do move_alias(rest, alias, '0') end
+      clear(tags_key(rest))
+      clear(deleted_key(rest))
+      clear(prompt_key(rest))
+      changed('prompt_purged', rest, {})
+    else
+      local name, version = string.match(rest, '^(.*):(%d+)$')
+      -- It may have gone with its prompt a moment ago.
+      if get(version_key(name, version), 'etag') then
+        purge_version(name, version)
+        changed('version_purged', name, { version = version })
+      end
+    end
+  end
+  return { purged = #due }
+end
+
+local UNDELETES = { undelete_prompt = true, purge = true }
+
+local function carry_out(operation, expected_etag)
+  local name = operation.name
+  if operation.kind ~= 'purge' then
+    local latest = get(prompt_key(name), 'latest')
+    if not latest and operation.kind ~= 'register' then return { error = 'PROMPT_NOT_FOUND' } end
+    local etag = get(prompt_key(name), 'etag') or '0'
+    if expected_etag and etag ~= expected_etag then return { error = 'ETAG_CONFLICT', actual = etag } end
+    if get(prompt_key(name), 'deleted') and not UNDELETES[operation.kind] then return { error = 'PROMPT_DELETED' } end
+  end
+  return kinds[operation.kind](operation)
+end
+
+-- The changes without long tags, for what is kept for ever.
+local function for_ever()
+  local kept = {}
+  for index, change in ipairs(changes) do
+    kept[index] = change
+    if change.tags then
+      local tags = {}
+      for tag, value in pairs(change.tags) do
+        tags[tag] = #value <= 256 and value or ('<' .. #value .. ' bytes>')
+      end
+      kept[index] = { kind = change.kind, name = change.name, version = change.version, tags = tags }
+    end
+  end
+  return cjson.encode(kept)
+end
+
+local function refuse(error) return { head(), cjson.encode(error) } end
+
+if request.undoes then
+  if #redis.call('XRANGE', RELEASES, request.undoes .. '-0', request.undoes .. '-0') == 0 then
+    return refuse({ error = 'RELEASE_NOT_FOUND', index = 0 })
+  end
+  local by = get(UNDONE, request.undoes)
+  if by then return refuse({ error = 'RELEASE_UNDONE', index = 0, by = by }) end
+  set(UNDONE, request.undoes, revision)
+end
+local results = {}
+for index, operation in ipairs(request.operations) do
+  local result = carry_out(operation, index == 1 and request.expected_etag)
+  if result.error then
+    result.index = index - 1
+    return refuse(result)
+  end
+  results[index] = result
+end
+
+if #changes > 0 then
+  set(META, 'revision', revision)
+  if not get(META, 'id') then set(META, 'id', ARGV[2]) end
+  local entry = { 'time', time, 'actor', request.actor, 'reason', request.reason, 'request_id', request.request_id }
+  defer('XADD', LOG, 'MAXLEN', '~', ARGV[4], revision .. '-0', 'changes', cjson.encode(changes), unpack(entry))
+  for _, field in ipairs({ 'release', 'undoes' }) do
+    if request[field] then
+      entry[#entry + 1] = field
+      entry[#entry + 1] = request[field]
+    end
+  end
+  local kept = for_ever()
+  defer('XADD', AUDIT, revision .. '-0', 'changes', kept, unpack(entry))
+  if request.release then defer('XADD', RELEASES, revision .. '-0', 'changes', kept, unpack(entry)) end
+  defer(ARGV[5], BELL, revision)
+  flush()
 end
 
 local at = head()
-answer.revision = at
-answer.time = time
-answer.actor = request.actor
-local encoded = cjson.encode(answer)
+local encoded = cjson.encode({ revision = at, time = time, actor = request.actor, results = results })
 redis.call('HSET', answer_key, 'fingerprint', request.fingerprint, 'answer', encoded)
 redis.call('EXPIRE', answer_key, ARGV[3])
 return { at, encoded }
