@@ -79,7 +79,7 @@ VERSIONS: Final = Subject(
         "version": _plain(Kind.NUMBER, lambda row: row.version.version),
         "latest": _plain(Kind.BOOLEAN, lambda row: row.is_latest),
         "created_at": _plain(Kind.TIME, lambda row: row.version.created_ms),
-        "updated_at": _plain(Kind.TIME, lambda row: row.version.updated_ms),
+        "updated_at": _plain(Kind.TIME, lambda row: row.version.updated_ms or row.version.created_ms),
         "author": _plain(Kind.TEXT, lambda row: row.version.author),
         "commit_message": _plain(Kind.TEXT, lambda row: row.version.commit_message),
         "template": _plain(Kind.TEXT, lambda row: row.version.content.text, sortable=False),

@@ -76,7 +76,7 @@ REQUEST_KEPT_SECONDS = 24 * 3600
 LOG_ENTRIES_KEPT = 100_000
 LOG_PAGE_MAX_BYTES = 4 << 20
 
-_WRITE = Script("write")
+_WRITE = Script("write", "indexes")
 _READ_PROMPTS = Script("read_prompts")
 _READ_VERSIONS = Script("read_versions")
 _LIST_PROMPTS = Script("list_prompts")

@@ -1,0 +1,39 @@
+"""What a search looks at, and how the store hands it out."""
+
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from promptwire_service.domain.records import PromptRecord, VersionRecord
+
+Row = TypeVar("Row")
+Position = TypeVar("Position")
+
+
+@dataclass(frozen=True, slots=True)
+class VersionRow:
+    """A version with its prompt, which knows its aliases. Without content, if that was not asked for."""
+
+    prompt: PromptRecord
+    version: VersionRecord
+
+    @property
+    def aliases(self) -> list[str]:
+        return self.prompt.aliases_of(self.version.version)
+
+    @property
+    def is_latest(self) -> bool:
+        return self.prompt.latest_version == self.version.version
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates(Generic[Row, Position]):
+    """Some of the rows that may match, in order; fewer than were looked at, where some are deleted.
+
+    `looked_at` is how many that were, `remaining` about how many there were in all from where this began. `after` is
+    where to go on, None when this is the end.
+    """
+
+    rows: list[Row]
+    after: Position | None
+    looked_at: int
+    remaining: int
