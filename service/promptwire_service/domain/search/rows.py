@@ -6,7 +6,6 @@ from typing import Generic, TypeVar
 from promptwire_service.domain.records import PromptRecord, VersionRecord
 
 Row = TypeVar("Row")
-Position = TypeVar("Position")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,14 +25,14 @@ class VersionRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Candidates(Generic[Row, Position]):
-    """Some of the rows that may match, in order; fewer than were looked at, where some are deleted.
+class Candidates(Generic[Row]):
+    """Some of the rows that may match, with their positions, in order; fewer than were looked at, where some are deleted.
 
     `looked_at` is how many that were, `remaining` about how many there were in all from where this began. `after` is
-    where to go on, None when this is the end.
+    the position to go on after, None when this is the end.
     """
 
-    rows: list[Row]
-    after: Position | None
+    rows: list[tuple[str, Row]]
+    after: str | None
     looked_at: int
     remaining: int

@@ -43,11 +43,17 @@ function LISTED.v(rest, field, value)
   return { newest_key('version:created_at'), turned(value) .. '\0' .. member }
 end
 
+local function kind_of(key) return string.match(key, '^(%a+):(.*)$', #root + 1) end
+local function is_listed(key) 
+  local kind = kind_of(key)
+  return kind and LISTED[kind] ~= nil
+end
+
 -- The one place that changes indexes: a field of a hash goes from one value to another; false is none.
 local function reindex(key, field, old, new)
-  local kind, rest = string.match(key, '^(%a+):(.*)$', #root + 1)
+  local kind, rest = kind_of(key)
   local listed = LISTED[kind]
-  if not listed or old == new then return end
+  if old == new then return end
   local from, to = old and listed(rest, field, old) or {}, new and listed(rest, field, new) or {}
   for index = 1, #from, 2 do redis.call('ZREM', from[index], from[index + 1]) end
   for index = 1, #to, 2 do redis.call('ZADD', to[index], 0, to[index + 1]) end

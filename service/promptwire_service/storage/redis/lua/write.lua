@@ -59,7 +59,9 @@ local function defer(...) later[#later + 1] = { ... } end
 
 local function flush()
   for key, fields in pairs(staged) do
-    for field, value in pairs(fields) do reindex(key, field, redis.call('HGET', key, field), value) end
+    if is_listed(key) then
+      for field, value in pairs(fields) do reindex(key, field, redis.call('HGET', key, field), value) end
+    end
     -- A few at a time: unpack has a limit.
     local sets, removed = {}, {}
     for field, value in pairs(fields) do
