@@ -1,7 +1,8 @@
 """What both searches share: reading the request, and filling a page within a bound of work.
 
-In an order that the store has, candidates are matched as they come, and a page's token is a position. In any other, all
-candidates are looked at for every page, and the least that come after the token's are kept; so there may not be too many.
+In an order that the store has, candidates are matched as they come, and a page's token is a position. In any other,
+all candidates are looked at for every page, and the least that come after the token's are kept; so there may not be
+too many of them.
 """
 
 import hashlib
@@ -26,7 +27,7 @@ from promptwire_service.domain.search.parsing import parse_filter, parse_order
 from promptwire_service.domain.search.planning import Plan, newest_of, plan
 from promptwire_service.domain.search.rows import Candidates, VersionRow
 
-Row = TypeVar("Row", VersionRow, PromptRecord)
+Row = TypeVar("Row", bound=VersionRow | PromptRecord)
 
 LOOKS_MAX: Final = 2_000
 """Candidates that one page looks at; then it ends, even empty, and its token goes on from there."""

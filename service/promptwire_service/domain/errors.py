@@ -261,8 +261,8 @@ def too_many_to_sort(candidates: int, most: int) -> RegistryError:
     return RegistryError(
         Code.FAILED_PRECONDITION,
         "TOO_MANY_TO_SORT",
-        f"about {candidates:,} would have to be sorted for each page, {most:,} at most can be; make the filter narrower, by "
-        "name, tag, alias or author, or leave order_by out",
+        f"about {candidates:,} would have to be sorted for each page, and {most:,} at most can be; make the filter "
+        "narrower, by name, tag, alias or author, or leave order_by out",
         {"candidates": str(candidates), "most": str(most)},
     )
 

@@ -1,4 +1,4 @@
-"""What the store in memory finds: everything there is, whatever the plan. So it is the model of what a search answers."""
+"""What the store in memory finds: everything there is, whatever the plan: the model of what a search answers."""
 
 from collections.abc import Iterable
 from typing import TypeVar

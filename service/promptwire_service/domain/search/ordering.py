@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import total_ordering
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from promptwire_service.domain.search.expressions import Field
 from promptwire_service.domain.search.fields import Kind, Subject, number_in
@@ -51,8 +51,7 @@ def ranks(keys: Sequence[OrderKey], subject: Subject) -> Callable[[Any], list[Ra
 def comparable(keys: Sequence[OrderKey], ranked: Sequence[Rank]) -> tuple[Any, ...]:
     """Ranks as Python compares them: what is missing comes last, whichever the direction."""
     return tuple(
-        (rank == _MISSING, _Reversed(rank) if key.descending else rank)
-        for key, rank in zip(keys, ranked, strict=True)
+        (rank == _MISSING, _Reversed(rank) if key.descending else rank) for key, rank in zip(keys, ranked, strict=True)
     )
 
 

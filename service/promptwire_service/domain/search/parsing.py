@@ -99,13 +99,14 @@ def _parse(text: str, start: str, subject: Subject) -> object:
     except VisitError as error:
         raise error.orig_exc from None
     except UnexpectedCharacters as error:
-        raise FilterError(error.pos_in_stream, _unreadable(text[error.pos_in_stream :])) from None
+        position = error.pos_in_stream or 0
+        raise FilterError(position, _unreadable(text[position:])) from None
     except UnexpectedToken as error:
         ended = error.token.type == "$END"
         position = len(text.rstrip()) if ended else error.token.start_pos or 0
-        raise FilterError(position, _unexpected(error.token, error.accepts or error.expected)) from None
+        raise FilterError(position, _unexpected(error.token, set(error.accepts or error.expected))) from None
     except UnexpectedEOF as error:
-        raise FilterError(len(text), _unexpected(None, error.expected)) from None
+        raise FilterError(len(text), _unexpected(None, set(map(str, error.expected)))) from None
 
 
 def _unreadable(rest: str) -> str:
@@ -115,7 +116,7 @@ def _unreadable(rest: str) -> str:
         case ";":
             return "a filter is one expression, without ';'"
     if rest[0].isdigit() or rest[0] in "+-":
-        return f"{shape(rest.split()[0])} is not a number; a text stands in quotes"
+        return f"{shape(rest.split(maxsplit=1)[0])} is not a number; a text stands in quotes"
     return f"{shape(rest[0])} cannot stand here"
 
 

@@ -1,6 +1,7 @@
-"""Where the matches of a filter can be: which entries of which indexes have to be looked at, and in what range of names.
+"""Where the matches of a filter can be: which entries of which indexes have to be looked at, and which names.
 
-A plan only narrows. Every candidate is matched against the whole filter, so a cover may hold too much, never too little.
+A plan only narrows. Every candidate is matched against the whole filter: a cover may hold too much, never too
+little.
 """
 
 from collections.abc import Iterable, Sequence
@@ -80,7 +81,7 @@ def newest_of(order: Sequence[OrderKey], subject: Subject) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Bounds:
-    """What is known of the matches of a part: in which spans their names are (None: anywhere), and covers with terms."""
+    """What is known of a part's matches: in which spans their names are (None: anywhere), and covers with terms."""
 
     spans: tuple[Span, ...] | None = None
     covers: tuple[Cover, ...] = ()
@@ -116,7 +117,7 @@ class _Planner:
         legs = []
         for value in dict.fromkeys(values):
             # A number equals many texts of a tag.
-            if not isinstance(value, str) or isinstance(value, bool):
+            if not isinstance(value, str):
                 return _ANYWHERE
             match field:
                 case Field("tags", key):

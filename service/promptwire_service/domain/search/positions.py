@@ -7,8 +7,8 @@ one time are in natural order. Stores and tokens of pages carry positions; `""` 
 import re
 from typing import Final
 
-from promptwire_service.domain.search.rows import VersionRow
 from promptwire_service.domain.records import PromptRecord
+from promptwire_service.domain.search.rows import VersionRow
 
 _TURNED: Final = 999_999_999_999_999
 _POSITION: Final = re.compile(r"(?:(\d{15})\0)?([^\0]+?)(?:\0(\d{15}))?\Z", re.ASCII)

@@ -26,7 +26,7 @@ class VersionRow:
 
 @dataclass(frozen=True, slots=True)
 class Candidates(Generic[Row]):
-    """Some of the rows that may match, with their positions, in order; fewer than were looked at, where some are deleted.
+    """Some of the rows that may match, with their positions, in order; fewer than were looked at if some are deleted.
 
     `looked_at` is how many that were, `remaining` about how many there were in all from where this began. `after` is
     the position to go on after, None when this is the end.

@@ -3,10 +3,10 @@
 A namespace's keys share the hash tag `{<namespace>}`: one slot is the unit of atomicity, order and sharding.
 `pw:{ns}:meta` (revision, id of the data set), `:names` (index), `:p:<name>` (prompt), `:a:<name>` (aliases),
 `:t:<name>` (tags), `:d:<name>` (deleted versions), `:v:<name>:<n>` (version), `:vt:<name>:<n>` (its tags),
-`:i:<name>:<n>` (what includes it), `:x:...` (indexes, see lua/indexes.lua), `:log` (stream of changes), `:request:<id>` (answers kept for repeats), and
-channels, such as `:bell`. Kept for ever: `:h:<name>:<alias>` (how an alias moved), `:audit` (every write), `:releases`
-(those that were one), `:undone` (by what), `:numbers` (where purged prompts ended). `:deleted` is what waits to be
-purged.
+`:i:<name>:<n>` (what includes it), `:x:...` (indexes, see lua/indexes.lua), `:log` (stream of changes),
+`:request:<id>` (answers kept for repeats), and channels, such as `:bell`. Kept for ever: `:h:<name>:<alias>` (how an
+alias moved), `:audit` (every write), `:releases` (those that were one), `:undone` (by what), `:numbers` (where purged
+prompts ended). `:deleted` is what waits to be purged.
 """
 
 import json
