@@ -114,8 +114,9 @@ class UndeletePrompt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Purge:
-    """Removes for good what was deleted before a time, in milliseconds since 1970; at most so many at once. Alone in its
-    write.
+    """Removes for good what was deleted before a time, in milliseconds since 1970; at most so many at once.
+
+    It is alone in its write.
     """
 
     before_ms: int
