@@ -200,6 +200,26 @@ def etag_conflict(name: str, expected: int, actual: int) -> RegistryError:
     )
 
 
+def latest_conflict(name: str, expected: int, actual: int) -> RegistryError:
+    found = f"has version {actual} as its newest" if actual else "does not exist"
+    wanted = f"version {expected}" if expected else "to be new"
+    return RegistryError(
+        Code.ABORTED,
+        "LATEST_CONFLICT",
+        f"prompt {name!r} {found}, not {wanted} as expected",
+        {"name": name, "expected_version": str(expected), "actual_version": str(actual)},
+    )
+
+
+def nothing_to_undo(number: int) -> RegistryError:
+    return RegistryError(
+        Code.FAILED_PRECONDITION,
+        "NOTHING_TO_UNDO",
+        f"release {number} moved no alias",
+        {"release": str(number)},
+    )
+
+
 def too_many(field: str, limit: int, name: str) -> RegistryError:
     return invalid(Violation(field, f"would bring prompt {name!r} over its limit of {limit:,}"))
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from promptwire.domain.content import Content
 from promptwire.domain.splits import Target
+from promptwire_service.domain.errors import RegistryError
 from promptwire_service.domain.records import Revision
 
 
@@ -27,15 +28,19 @@ class Register:
     commit_message: str
     tags: Mapping[str, str]
     includes: tuple[Include, ...] = ()
+    expected_latest: int | None = None
+    """Compare-and-set on the newest version; 0 for "no such prompt yet"."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetAlias:
-    """Points an alias at a version or a split. `expected` is compare-and-set; 0 for "no such alias yet"."""
+    """Points an alias at a version, a split, or the newest version: None. `expected` is compare-and-set; 0 for "no such
+    alias yet".
+    """
 
     name: str
     alias: str
-    target: Target
+    target: Target | None
     expected: Target | None = None
 
 
@@ -145,7 +150,8 @@ class Write:
     and what makes them happen at most once.
 
     `expected_etag` is of the first operation's prompt. `release` is the title of a release, which is kept in a list;
-    `undoes` the revision number of the one that it takes back.
+    `undoes` the revision number of the one that it takes back. With `dry_run` nothing is written nor remembered, and
+    each operation that would be refused has its problem as its result.
     """
 
     operations: tuple[Operation, ...]
@@ -155,6 +161,7 @@ class Write:
     expected_etag: int | None = None
     release: str | None = None
     undoes: int | None = None
+    dry_run: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,6 +174,8 @@ class Result:
     target: Target = 0
     previous: Target = 0
     purged: int = 0
+    problem: RegistryError | None = None
+    """In a dry run: why it would be refused."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
