@@ -3,6 +3,7 @@
 import asyncio
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from datetime import datetime
 from types import TracebackType
 from typing import NoReturn, Self, TypeVar, Unpack
 
@@ -14,7 +15,20 @@ from promptwire._core.wanted import Consistency, Wanted
 from promptwire.handle import Handle
 from promptwire.options import Given, Options
 from promptwire.status import ClientStatus, ServerStatus
-from promptwire.values import AliasChange, Changes, Convergence, Prompt, PromptVersion, Revision
+from promptwire.values import (
+    AliasChange,
+    AliasMove,
+    Changes,
+    Convergence,
+    Deleted,
+    KeptWrite,
+    Move,
+    Prompt,
+    PromptVersion,
+    Register,
+    Release,
+    Revision,
+)
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
@@ -194,6 +208,79 @@ class AsyncClient:
                 feed.close()
 
         return told()
+
+    async def rollback_prompt_alias(
+        self,
+        name: str,
+        alias: str,
+        *,
+        to_version: int | None = None,
+        at: datetime | float | None = None,
+        expected_version: int | None = None,
+        reason: str = "",
+        wait_for_agents: float | None = None,
+    ) -> AliasChange:
+        """See Client.rollback_prompt_alias."""
+        operations = self._core.operations
+        if to_version is None:
+            rollback = operations.rollback_alias(name, alias, at, expected_version, reason)
+            return await drive(self._core.change_alias(name, alias, rollback, wait_for_agents))
+        checks.one_of(at=at, to_version=to_version)
+        move = operations.set_alias(name, alias, to_version, expected_version, reason)
+        return await drive(self._core.change_alias(name, alias, move, wait_for_agents))
+
+    def prompt_alias_history(self, name: str, alias: str) -> AsyncIterator[AliasMove]:
+        """See Client.prompt_alias_history."""
+        return self._pages(self._core.operations.alias_history(name, alias))
+
+    async def load_prompt_as_of(self, reference: str, at: datetime | float) -> PromptVersion:
+        """See Client.load_prompt_as_of."""
+        return await self._call(self._core.operations.resolve_at(reference, at))
+
+    async def delete_prompt_version(
+        self, name: str, version: int, *, drop_aliases: bool = False, reason: str = ""
+    ) -> Revision:
+        """See Client.delete_prompt_version."""
+        return await self._call(self._core.operations.delete_version(name, version, drop_aliases, reason))
+
+    async def undelete_prompt_version(self, name: str, version: int, *, reason: str = "") -> Revision:
+        """See Client.undelete_prompt_version."""
+        return await self._call(self._core.operations.undelete_version(name, version, reason))
+
+    async def delete_prompt(self, name: str, *, reason: str = "") -> Revision:
+        """See Client.delete_prompt."""
+        return await self._call(self._core.operations.delete_prompt(name, reason))
+
+    async def undelete_prompt(self, name: str, *, reason: str = "") -> Revision:
+        """See Client.undelete_prompt."""
+        return await self._call(self._core.operations.undelete_prompt(name, reason))
+
+    def list_deleted_prompts(self) -> AsyncIterator[Deleted]:
+        """See Client.list_deleted_prompts."""
+        return self._pages(self._core.operations.list_deleted())
+
+    async def release(
+        self,
+        title: str,
+        steps: Mapping[str, int | None] | Iterable[Register | Move],
+        *,
+        dry_run: bool = False,
+        reason: str = "",
+    ) -> Release:
+        """See Client.release."""
+        return await self._call(self._core.operations.release(title, steps, dry_run, reason))
+
+    async def undo_release(self, number: int, *, reason: str = "") -> Release:
+        """See Client.undo_release."""
+        return await self._call(self._core.operations.undo_release(number, reason))
+
+    def list_releases(self) -> AsyncIterator[KeptWrite]:
+        """See Client.list_releases."""
+        return self._pages(self._core.operations.list_releases())
+
+    def audit(self, after: int = 0) -> AsyncIterator[KeptWrite]:
+        """See Client.audit."""
+        return self._pages(self._core.operations.list_audit(after))
 
     def status(self) -> ClientStatus:
         """See Client.status."""

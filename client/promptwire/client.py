@@ -2,6 +2,7 @@
 
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime
 from types import TracebackType
 from typing import NoReturn, Self, TypeVar, Unpack
 
@@ -14,7 +15,20 @@ from promptwire._core.wanted import Consistency, Wanted
 from promptwire.handle import Handle
 from promptwire.options import Given, Options
 from promptwire.status import ClientStatus, ServerStatus
-from promptwire.values import AliasChange, Changes, Convergence, Prompt, PromptVersion, Revision
+from promptwire.values import (
+    AliasChange,
+    AliasMove,
+    Changes,
+    Convergence,
+    Deleted,
+    KeptWrite,
+    Move,
+    Prompt,
+    PromptVersion,
+    Register,
+    Release,
+    Revision,
+)
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
@@ -229,6 +243,111 @@ class Client:
         reason `COMPACTED` or `EPOCH_CHANGED` means that the feed cannot go on from `after`.
         """
         return _followed(self._core.feed(after, names, follow))
+
+    def rollback_prompt_alias(
+        self,
+        name: str,
+        alias: str,
+        *,
+        to_version: int | None = None,
+        at: datetime | float | None = None,
+        expected_version: int | None = None,
+        reason: str = "",
+        wait_for_agents: float | None = None,
+    ) -> AliasChange:
+        """Points an alias back at what it pointed at before; or at `to_version`; or at what it did at a time, `at`: an
+        aware datetime, or milliseconds since 1970.
+
+        A roll-back counts as an undoing: the next one goes back further. `expected_version` and `wait_for_agents` as
+        for `set_prompt_alias`. Raises ConflictError with reason `NOTHING_TO_ROLL_BACK`, VersionNotFoundError if that
+        version is deleted, PromptNotFoundError.
+        """
+        operations = self._core.operations
+        if to_version is None:
+            rollback = operations.rollback_alias(name, alias, at, expected_version, reason)
+            return run(self._core.change_alias(name, alias, rollback, wait_for_agents))
+        checks.one_of(at=at, to_version=to_version)
+        move = operations.set_alias(name, alias, to_version, expected_version, reason)
+        return run(self._core.change_alias(name, alias, move, wait_for_agents))
+
+    def prompt_alias_history(self, name: str, alias: str) -> Iterator[AliasMove]:
+        """How an alias moved, newest change first, for ever; pages are fetched as needed. Empty if it never was."""
+        return self._pages(self._core.operations.alias_history(name, alias))
+
+    def load_prompt_as_of(self, reference: str, at: datetime | float) -> PromptVersion:
+        """What a reference meant at a time: an aware datetime, or milliseconds since 1970. Asked of the service.
+
+        Its tags and aliases are those of now. Raises AliasNotFoundError, VersionNotFoundError for what was not there
+        then.
+        """
+        return self._call(self._core.operations.resolve_at(reference, at))
+
+    def delete_prompt_version(
+        self, name: str, version: int, *, drop_aliases: bool = False, reason: str = ""
+    ) -> Revision:
+        """Hides a version; it can be undeleted until it is purged, and its number is never used again.
+
+        Raises ConflictError while others include it, or while aliases lead to it unless `drop_aliases`;
+        VersionNotFoundError.
+        """
+        return self._call(self._core.operations.delete_version(name, version, drop_aliases, reason))
+
+    def undelete_prompt_version(self, name: str, version: int, *, reason: str = "") -> Revision:
+        """Brings back a deleted version, without the aliases that went with it.
+
+        Raises ConflictError if it is not deleted, VersionNotFoundError once it is purged.
+        """
+        return self._call(self._core.operations.undelete_version(name, version, reason))
+
+    def delete_prompt(self, name: str, *, reason: str = "") -> Revision:
+        """Hides a prompt with all that it has; it can be undeleted until it is purged. Its name stays taken till then.
+
+        Raises ConflictError while other prompts include it, PromptNotFoundError.
+        """
+        return self._call(self._core.operations.delete_prompt(name, reason))
+
+    def undelete_prompt(self, name: str, *, reason: str = "") -> Revision:
+        """Brings back a deleted prompt as it was.
+
+        Raises ConflictError if it is not deleted, PromptNotFoundError once it is purged.
+        """
+        return self._call(self._core.operations.undelete_prompt(name, reason))
+
+    def list_deleted_prompts(self) -> Iterator[Deleted]:
+        """What is deleted and can be undeleted, what was deleted first before others; pages are fetched as needed."""
+        return self._pages(self._core.operations.list_deleted())
+
+    def release(
+        self,
+        title: str,
+        steps: Mapping[str, int | None] | Iterable[Register | Move],
+        *,
+        dry_run: bool = False,
+        reason: str = "",
+    ) -> Release:
+        """Moves aliases of many prompts, and may register versions, all or nothing, at one revision.
+
+        `steps` is {'name@alias': version}, None to remove the alias; or several promptwire.Register and
+        promptwire.Move, which take preconditions. With `dry_run` nothing is written: the effects tell what would be,
+        and `problems` why not. Raises what its steps would by themselves: ConflictError, PromptNotFoundError,
+        VersionNotFoundError, AliasNotFoundError.
+        """
+        return self._call(self._core.operations.release(title, steps, dry_run, reason))
+
+    def undo_release(self, number: int, *, reason: str = "") -> Release:
+        """Moves back every alias that a release moved, all or nothing: if each is still where the release left it.
+
+        Versions that it registered stay. Raises ConflictError, and NotFoundError if there is no release of this number.
+        """
+        return self._call(self._core.operations.undo_release(number, reason))
+
+    def list_releases(self) -> Iterator[KeptWrite]:
+        """Releases, newest first, for ever; pages are fetched as needed."""
+        return self._pages(self._core.operations.list_releases())
+
+    def audit(self, after: int = 0) -> Iterator[KeptWrite]:
+        """Every write of the namespace after a revision number, oldest first, for ever; pages are fetched as needed."""
+        return self._pages(self._core.operations.list_audit(after))
 
     def status(self) -> ClientStatus:
         """How this client's copy of its prompts is; calls nobody."""

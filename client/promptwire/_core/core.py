@@ -103,8 +103,10 @@ class Core:
         info = operation.info(response) or common_pb2.ReadInfo()
         revision = Revision(info.revision.epoch, info.revision.number)
         if operation.writes is not None:
-            self._doubt(operation.writes, revision)
-            self.live.wrote(operation.writes, revision)
+            names = operation.writes(response)
+            for name in names:
+                self._doubt(name, revision)
+            self.live.wrote(names, revision)
         elif info.HasField("revision"):
             self.live.observe(revision)
         # It was checked at most max_age before the service answered, and so at most that long before it was asked.

@@ -7,13 +7,18 @@ from promptwire.status import CacheStatus, ServerStatus, StoreStatus, WatcherSta
 from promptwire.v1 import admin_service_pb2, common_pb2, prompt_service_pb2
 from promptwire.values import (
     AgentsReport,
+    AliasMove,
     Change,
     Changes,
     Convergence,
+    Deleted,
+    KeptWrite,
     LaggingAgent,
     Prompt,
     PromptVersion,
     ReadOnlyDict,
+    Release,
+    ReleaseEffect,
     Revision,
 )
 
@@ -62,6 +67,59 @@ def prompt(message: common_pb2.Prompt) -> Prompt:
         creation_timestamp=message.create_time.ToMilliseconds(),
         last_updated_timestamp=message.update_time.ToMilliseconds(),
         etag=message.etag,
+        deleted_versions=tuple(message.deleted_versions),
+    )
+
+
+def alias_move(message: prompt_service_pb2.AliasMove) -> AliasMove:
+    return AliasMove(
+        revision=revision(message.revision),
+        timestamp=message.time.ToMilliseconds(),
+        actor=message.actor,
+        reason=message.reason,
+        request_id=message.request_id,
+        version=message.version or None,
+        previous_version=message.previous_version or None,
+        rollback=message.rollback,
+    )
+
+
+def kept_write(message: prompt_service_pb2.KeptWrite) -> KeptWrite:
+    return KeptWrite(
+        revision=revision(message.revision),
+        timestamp=message.time.ToMilliseconds(),
+        actor=message.actor,
+        reason=message.reason,
+        request_id=message.request_id,
+        changes=tuple(one for change in message.changes if (one := _change(change))),
+        release=message.release or None,
+        undoes=message.undoes or None,
+        undone_by=message.undone_by or None,
+    )
+
+
+def deleted(message: prompt_service_pb2.Deleted) -> Deleted:
+    return Deleted(
+        name=message.name,
+        version=message.version or None,
+        timestamp=message.delete_time.ToMilliseconds(),
+        purge_timestamp=message.purge_time.ToMilliseconds(),
+    )
+
+
+def release(message: prompt_service_pb2.ReleaseResponse | prompt_service_pb2.UndoReleaseResponse) -> Release:
+    return Release(
+        revision=revision(message.revision),
+        effects=tuple(
+            ReleaseEffect(
+                name=effect.name,
+                alias=effect.alias or None,
+                version=effect.version or None,
+                previous_version=effect.previous_version or None,
+                problem=effect.problem.message if effect.HasField("problem") else None,
+            )
+            for effect in message.effects
+        ),
     )
 
 

@@ -24,11 +24,15 @@ class Record:
     aliases: Mapping[str, int]
     etag: int
     """Revision number of the prompt's last change."""
+    deleted_versions: frozenset[int] = frozenset()
+    deleted: bool = False
 
     def version_of(self, selector: Selector) -> int | None:
+        if self.deleted:
+            return None
         if isinstance(selector, int):
-            return selector
-        return self.latest if selector == LATEST else self.aliases.get(selector)
+            return None if selector in self.deleted_versions else selector
+        return self.latest or None if selector == LATEST else self.aliases.get(selector)
 
     def aliases_of(self, version: int) -> tuple[str, ...]:
         return tuple(sorted(alias for alias, target in self.aliases.items() if target == version))
@@ -92,7 +96,8 @@ class Item:
         if self.value is None:
             return False
         if isinstance(answer, Prompt):
-            record = Record(answer.latest_version, answer.aliases, answer.etag)
+            deleted = frozenset(answer.deleted_versions)
+            record = Record(answer.latest_version, answer.aliases, answer.etag, deleted)
             version = self.value.version
             return record.version_of(self.selector) != version or record.aliases_of(version) != self.value.aliases
         if self.value.version == answer.version:
@@ -142,6 +147,15 @@ class Followed:
         if self.record is None:
             return PromptNotFoundError(
                 f"there is no prompt {self.name!r}", "PROMPT_NOT_FOUND", {"name": self.name}, "NOT_FOUND"
+            )
+        if self.record.deleted:
+            return PromptNotFoundError(
+                f"prompt {self.name!r} is deleted", "PROMPT_DELETED", {"name": self.name}, "NOT_FOUND"
+            )
+        if selector in self.record.deleted_versions or (selector == LATEST and not self.record.latest):
+            what = f"version {selector}" if isinstance(selector, int) else "every version"
+            return VersionNotFoundError(
+                f"{what} of prompt {self.name!r} is deleted", "VERSION_DELETED", {"name": self.name}, "NOT_FOUND"
             )
         if isinstance(selector, str) and self.record.version_of(selector) is None:
             known = ", ".join(sorted(self.record.aliases)[:10]) or "none"

@@ -15,7 +15,7 @@ import logging
 import math
 import threading
 import weakref
-from collections.abc import Callable, Iterable, MutableMapping, Sequence
+from collections.abc import Callable, Collection, Iterable, MutableMapping, Sequence
 from concurrent.futures import Future
 
 from promptwire._core.entries import LeasedEntries
@@ -319,19 +319,25 @@ class LiveTable:
                 self._await_revision(followed, revision, self._clock())
                 self._forget(outdated)
 
-    def wrote(self, name: str, revision: Revision) -> None:
-        """Read your writes: what is older than this write of a prompt no longer counts."""
+    def wrote(self, names: Collection[str], revision: Revision) -> None:
+        """Read your writes: what is older than this write of these prompts no longer counts.
+
+        They go out of `entries` under one lock, which a load that misses takes too: nobody who has the new state of
+        one of them gets the old one of another.
+        """
         with self._lock:
             self.observe(revision)
-            for flight in self._fence(name, revision):
-                self.abandon(flight)  # who asks from now on asks anew
-            followed = self._prompts.get(name)
-            if followed is None:
-                return
-            self._await_revision(followed, revision, self._clock())
-            if followed.pushed and followed.believes(self.position):
-                return  # the push was faster than the answer
-            self._forget(list(followed.items.values()))
+            outdated: list[Item] = []
+            for name in names:
+                for flight in self._fence(name, revision):
+                    self.abandon(flight)  # who asks from now on asks anew
+                followed = self._prompts.get(name)
+                if followed is None:
+                    continue
+                self._await_revision(followed, revision, self._clock())
+                if not followed.pushed or not followed.believes(self.position):  # else the push was faster
+                    outdated += followed.items.values()
+            self._forget(outdated)
 
     def _fence(self, name: str, revision: Revision) -> list[Flight]:
         """What is asked about a prompt now must not bring what is older; these questions."""

@@ -159,7 +159,14 @@ def _subscriptions(
 def _state(state: prompt_service_pb2.PromptState) -> PushedState:
     record = None
     if state.HasField("prompt"):
-        record = Record(state.prompt.latest_version, dict(state.prompt.aliases), state.prompt.etag)
+        prompt = state.prompt
+        record = Record(
+            prompt.latest_version,
+            dict(prompt.aliases),
+            prompt.etag,
+            frozenset(prompt.deleted_versions),
+            deleted=prompt.HasField("delete_time"),
+        )
     return PushedState(state.name, record, dict(_bodies(state)))
 
 

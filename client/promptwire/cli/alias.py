@@ -1,11 +1,13 @@
-"""`promptwire alias`: set, rm, list."""
+"""`promptwire alias`: set, rm, list, history, rollback."""
 
+from itertools import islice
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from promptwire.cli import forms, inputs
-from promptwire.cli.failures import REFUSED
+from promptwire.cli.cells import When
+from promptwire.cli.failures import REFUSED, UsageError
 from promptwire.cli.session import Session, command, group
 from promptwire.domain.names import LATEST
 from promptwire.errors import AliasNotFoundError, PromptNotFoundError
@@ -177,6 +179,92 @@ def list_(session: Session, name: Name) -> None:
     session.out.table(("ALIAS", "VERSION"), [*prompt.aliases.items(), (LATEST, prompt.latest_version)])
 
 
+def history(
+    session: Session,
+    name: Name,
+    alias: Alias,
+    limit: Annotated[int, typer.Option(help="At most so many.", min=1, metavar="N")] = 50,
+) -> None:
+    """Tell how an alias moved, newest change first: who, when, why."""
+    with session.client() as client:
+        found = list(islice(client.prompt_alias_history(name, alias), limit))
+    if session.out.json:
+        session.out.document([forms.alias_move(one) for one in found])
+        return
+    if not found and session.out.for_people:
+        session.out.note(f"{name}@{alias} has never been there")
+        return
+    session.out.table(
+        ("REVISION", "WHEN", "BY", "FROM", "TO", "REASON"),
+        (
+            (
+                one.revision.number,
+                When(one.timestamp),
+                one.actor,
+                one.previous_version,
+                f"{one.version or 'none'}{' (rollback)' if one.rollback else ''}",
+                one.reason,
+            )
+            for one in found
+        ),
+    )
+
+
+def rollback(
+    session: Session,
+    name: Name,
+    alias: Alias,
+    to_version: Annotated[
+        int | None, typer.Option(help="Back to this version.", min=1, metavar="VERSION", show_default=False)
+    ] = None,
+    at: Annotated[
+        str | None,
+        typer.Option(
+            help="Back to what it was at a time, e.g. 2026-11-25T08:30, or how long ago, e.g. 10m.",
+            metavar="TIME",
+            show_default=False,
+        ),
+    ] = None,
+    expect: Annotated[
+        int | None, typer.Option(help="Only if the alias points at this version now.", min=1, metavar="VERSION")
+    ] = None,
+    reason: Reason = "",
+    wait: Wait = None,
+) -> None:
+    """Point an alias back at what it pointed at before. Once more goes back further."""
+    if to_version is not None and at is not None:
+        raise UsageError("--to-version and --at do not go together")
+    with session.client() as client:
+        moved = client.rollback_prompt_alias(
+            name,
+            alias,
+            to_version=to_version,
+            at=None if at is None else inputs.moment(at),
+            expected_version=expect,
+            reason=reason,
+            wait_for_agents=wait,
+        )
+    if session.out.json:
+        session.out.document(
+            {
+                "name": name,
+                "alias": alias,
+                "version": moved.version,
+                "previous_version": moved.previous_version,
+                "revision": forms.revision(moved.revision),
+                **_agents_form(moved.agents),
+            }
+        )
+    elif moved.version == moved.previous_version:
+        session.out.line(f"{name}@{alias}: is {moved.version} already")
+    else:
+        before = moved.previous_version or "none"
+        session.out.line(f"{name}@{alias}: {before} -> {moved.version} (revision {moved.revision.number})")
+    _end_with(session, moved.agents)
+
+
 command(app, "set")(set_)
+command(app, "history")(history)
+command(app, "rollback")(rollback)
 command(app, "rm")(rm)
 command(app, "list")(list_)

@@ -4,7 +4,19 @@ from dataclasses import asdict
 from typing import Any
 
 from promptwire.status import ServerStatus
-from promptwire.values import AgentsReport, Change, Changes, Convergence, Prompt, PromptVersion, Revision
+from promptwire.values import (
+    AgentsReport,
+    AliasMove,
+    Change,
+    Changes,
+    Convergence,
+    Deleted,
+    KeptWrite,
+    Prompt,
+    PromptVersion,
+    Release,
+    Revision,
+)
 
 
 def revision(value: Revision) -> dict[str, Any]:
@@ -39,6 +51,7 @@ def prompt(value: Prompt) -> dict[str, Any]:
         "creation_timestamp": value.creation_timestamp,
         "last_updated_timestamp": value.last_updated_timestamp,
         "etag": value.etag,
+        "deleted_versions": list(value.deleted_versions),
     }
 
 
@@ -51,6 +64,27 @@ def changes(value: Changes) -> dict[str, Any]:
         "request_id": value.request_id,
         "changes": [_change(one) for one in value.changes],
     }
+
+
+def alias_move(value: AliasMove) -> dict[str, Any]:
+    return asdict(value)
+
+
+def kept_write(value: KeptWrite) -> dict[str, Any]:
+    return {
+        **changes(value),
+        "release": value.release,
+        "undoes": value.undoes,
+        "undone_by": value.undone_by,
+    }
+
+
+def release(value: Release) -> dict[str, Any]:
+    return {"revision": revision(value.revision), "effects": [asdict(one) for one in value.effects]}
+
+
+def deleted(value: Deleted) -> dict[str, Any]:
+    return asdict(value)
 
 
 def _change(value: Change) -> dict[str, Any]:

@@ -69,10 +69,10 @@ def _show(session: Session, one: "Changes") -> None:
         return
     time_ = local(one.timestamp) if session.out.for_people else When(one.timestamp)
     for change in one.changes:
-        session.out.columns(time_, one.revision.number, one.actor, change.name, _what(change), one.reason)
+        session.out.columns(time_, one.revision.number, one.actor, change.name, what(change), one.reason)
 
 
-def _what(change: "Change") -> str:
+def what(change: "Change") -> str:
     match change.kind:
         case "version_registered":
             return f"version {change.version} registered"

@@ -1,6 +1,7 @@
 """Splits: an alias that points at weighted versions. Buckets are assigned, so that a key's version can be looked up."""
 
 import hashlib
+import random
 from bisect import bisect_right
 from dataclasses import dataclass
 from typing import Final
@@ -36,6 +37,10 @@ class Split:
     def version_in(self, bucket: int) -> int:
         """The version of a bucket, 0-9,999."""
         return self.segments[bisect_right(self.segments, bucket, key=lambda segment: segment[0])][1]
+
+    def drawn(self) -> int:
+        """A version at random, by the weights."""
+        return self.version_in(random.randrange(BUCKETS))
 
     def version_for(self, alias: str, key: str) -> int:
         """The version that a key has under this alias."""

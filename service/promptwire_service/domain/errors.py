@@ -86,6 +86,21 @@ def alias_not_found(name: str, alias: str, known: list[str]) -> RegistryError:
     )
 
 
+def alias_absent_then(name: str, alias: str) -> RegistryError:
+    return RegistryError(
+        Code.NOT_FOUND,
+        "ALIAS_NOT_FOUND",
+        f"prompt {name!r} had no alias {alias!r} at that time",
+        {"name": name, "alias": alias},
+    )
+
+
+def no_version_then(name: str) -> RegistryError:
+    return RegistryError(
+        Code.NOT_FOUND, "VERSION_NOT_FOUND", f"prompt {name!r} had no such version at that time", {"name": name}
+    )
+
+
 def alias_conflict(name: str, alias: str, expected: Target, actual: Target) -> RegistryError:
     found = f"points at {_target(actual)}" if actual else "does not exist"
     wanted = f"at {_target(expected)}" if expected else "absent"

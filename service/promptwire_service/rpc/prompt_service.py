@@ -12,6 +12,7 @@ from promptwire_service.commands.list_prompt_versions import list_prompt_version
 from promptwire_service.commands.list_prompts import list_prompts
 from promptwire_service.commands.register_prompt import register_prompt
 from promptwire_service.commands.resolve import resolve
+from promptwire_service.commands.resolve_at import resolve_at
 from promptwire_service.commands.set_alias import set_alias
 from promptwire_service.commands.set_tags import set_tags
 from promptwire_service.rpc import translate
@@ -98,6 +99,11 @@ class PromptService:
 
     async def resolve(self, request: pb.ResolveRequest, _: Context) -> bytes:
         namespace, reference = translate.namespace_of(request.namespace), request.reference
+        if request.HasField("at"):
+            at_ms = request.at.ToMilliseconds()
+            pair = await resolve_at(self._registry, namespace=namespace, reference=reference, at_ms=at_ms)
+            info = translate.read_info(pair.revision, 0.0)
+            return pb.ResolveResponse(version=translate.resolved(pair), info=info).SerializeToString()
         freshness = translate.freshness_of(request)
         known = self._registry.reader.known(namespace)
         recallable = known is not None and freshness.is_met_at(known.revision)

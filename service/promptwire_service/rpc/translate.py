@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Protocol
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -39,9 +40,13 @@ from promptwire_service.domain.records import PromptRecord, Revision, VersionRec
 from promptwire_service.domain.status import CacheStatus, WatcherStatus
 
 _Reads = pb.GetPromptRequest | pb.GetPromptVersionRequest | pb.ResolveRequest | pb.BatchResolveRequest
-_Writes = (
-    pb.RegisterPromptRequest | pb.SetAliasRequest | pb.DeleteAliasRequest | pb.SetTagsRequest | pb.DeleteTagsRequest
-)
+
+
+class _Write(Protocol):
+    """Any request that writes."""
+
+    @property
+    def write(self) -> common_pb.WriteOptions: ...
 
 
 def revision(value: Revision) -> common_pb.Revision:
@@ -257,7 +262,7 @@ def freshness_of(request: _Reads) -> Freshness:
     )
 
 
-def write_options_of(request: _Writes) -> WriteOptions:
+def write_options_of(request: _Write) -> WriteOptions:
     write = request.write
     return WriteOptions(
         request_id=write.request_id,
