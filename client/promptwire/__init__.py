@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from promptwire import genai
     from promptwire.aio import AsyncClient
     from promptwire.client import Client
+    from promptwire.domain.splits import Split
     from promptwire.errors import (
         AliasNotFoundError,
         ConflictError,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
         AliasMove,
         Convergence,
         Deleted,
+        Exposure,
         KeptWrite,
         LaggingAgent,
         Move,
@@ -52,6 +54,7 @@ __all__ = [
     "ConflictError",
     "Convergence",
     "Deleted",
+    "Exposure",
     "Handle",
     "InvalidArgumentError",
     "KeptWrite",
@@ -68,6 +71,7 @@ __all__ = [
     "ReleaseEffect",
     "RenderError",
     "Revision",
+    "Split",
     "StaleError",
     "UnavailableError",
     "VersionNotFoundError",
@@ -88,6 +92,8 @@ _HOMES = {
     "Deleted": "values",
     "AliasMove": "values",
     "AsyncClient": "aio",
+    "Exposure": "values",
+    "Split": "domain.splits",
     "Client": "client",
     "ClientStatus": "status",
     "Convergence": "values",

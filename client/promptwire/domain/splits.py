@@ -50,6 +50,10 @@ class Split:
         """A version at random, by the weights."""
         return self.version_in(random.randrange(BUCKETS))
 
+    def bucket(self, alias: str, key: str | None) -> int:
+        """The bucket of a key; without one, any."""
+        return random.randrange(BUCKETS) if key is None else bucket_of(alias, self.salt, key)
+
     def version_for(self, alias: str, key: str) -> int:
         """The version that a key has under this alias."""
         return self.version_in(bucket_of(alias, self.salt, key))
@@ -70,14 +74,13 @@ def reweighted(previous: Target, weights: Mapping[int, float], salt: str) -> Spl
 
     Weights are shares of any size, rounded to buckets by largest remainder, at least one for a version that has any.
     Buckets move only from versions that have too many to versions that have too few, from the highest bucket of the
-    former on, to the latter in order of their numbers. So a key that has a version keeps it while that version's share
+    former on, to the latter, the highest number first. So a key that has a version keeps it while that version's share
     does not shrink. A plain version before counts as all buckets. docs/splits.md tells it step by step.
     """
     quotas = _quotas(weights)
     owners = _owners(previous)
     surplus = {version: owners.count(version) - quotas.get(version, 0) for version in set(owners)}
     wanting = [version for version in sorted(quotas) for _ in range(quotas[version] - owners.count(version))]
-    wanting.reverse()
     for bucket in reversed(range(BUCKETS)):
         version = owners[bucket]
         if surplus.get(version, 0) > 0 and wanting:
