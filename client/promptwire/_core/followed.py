@@ -292,7 +292,12 @@ class Followed:
             item.take(body, body)
             return True
         aliases = self.record.aliases_of(body.version)
-        if item.body is body and isinstance(item.value, PromptVersion) and item.value.aliases == aliases and not item.asks:
+        if (
+            item.body is body
+            and isinstance(item.value, PromptVersion)
+            and item.value.aliases == aliases
+            and not item.asks
+        ):
             return False
         value = replace(body, aliases=aliases)
         if item.value == value:
