@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from promptwire import genai
     from promptwire.aio import AsyncClient
     from promptwire.client import Client
+    from promptwire.domain.splits import Split
     from promptwire.errors import (
         AliasNotFoundError,
         ConflictError,
@@ -24,28 +25,53 @@ if TYPE_CHECKING:
     )
     from promptwire.handle import Handle
     from promptwire.status import ClientStatus
-    from promptwire.values import AgentsReport, AliasChange, Convergence, LaggingAgent, Prompt, PromptVersion, Revision
+    from promptwire.values import (
+        AgentsReport,
+        AliasChange,
+        AliasMove,
+        Convergence,
+        Deleted,
+        Exposure,
+        KeptWrite,
+        LaggingAgent,
+        Move,
+        Prompt,
+        PromptVersion,
+        Register,
+        Release,
+        ReleaseEffect,
+        Revision,
+    )
 
 __all__ = [
     "AgentsReport",
     "AliasChange",
+    "AliasMove",
     "AliasNotFoundError",
     "AsyncClient",
     "Client",
     "ClientStatus",
     "ConflictError",
     "Convergence",
+    "Deleted",
+    "Exposure",
     "Handle",
     "InvalidArgumentError",
+    "KeptWrite",
     "LaggingAgent",
+    "Move",
     "NotFoundError",
     "PermissionDeniedError",
     "Prompt",
     "PromptNotFoundError",
     "PromptVersion",
     "PromptwireError",
+    "Register",
+    "Release",
+    "ReleaseEffect",
     "RenderError",
     "Revision",
+    "Split",
     "StaleError",
     "UnavailableError",
     "VersionNotFoundError",
@@ -58,7 +84,16 @@ __version__ = "0.1.0"
 _HOMES = {
     "AgentsReport": "values",
     "AliasChange": "values",
+    "ReleaseEffect": "values",
+    "Release": "values",
+    "Register": "values",
+    "Move": "values",
+    "KeptWrite": "values",
+    "Deleted": "values",
+    "AliasMove": "values",
     "AsyncClient": "aio",
+    "Exposure": "values",
+    "Split": "domain.splits",
     "Client": "client",
     "ClientStatus": "status",
     "Convergence": "values",

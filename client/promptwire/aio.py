@@ -3,6 +3,7 @@
 import asyncio
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from datetime import datetime
 from types import TracebackType
 from typing import NoReturn, Self, TypeVar, Unpack
 
@@ -14,7 +15,20 @@ from promptwire._core.wanted import Consistency, Wanted
 from promptwire.handle import Handle
 from promptwire.options import Given, Options
 from promptwire.status import ClientStatus, ServerStatus
-from promptwire.values import AliasChange, Changes, Convergence, Prompt, PromptVersion, Revision
+from promptwire.values import (
+    AliasChange,
+    AliasMove,
+    Changes,
+    Convergence,
+    Deleted,
+    KeptWrite,
+    Move,
+    Prompt,
+    PromptVersion,
+    Register,
+    Release,
+    Revision,
+)
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
@@ -45,6 +59,7 @@ class AsyncClient:
         consistency: Consistency | None = None,
         min_revision: Revision | None = None,
         max_staleness: float | None = None,
+        key: str | None = None,
     ) -> PromptVersion:
         """See Client.load_prompt."""
         if version is not None:
@@ -53,9 +68,10 @@ class AsyncClient:
             try:
                 return self._live.entries[name_or_uri]
             except (KeyError, TypeError):
-                outdated = self._core.outdated(name_or_uri)
-                return outdated if outdated is not None else await drive(self._core.load(name_or_uri))
-        return await drive(self._core.load(name_or_uri, Wanted.read(consistency, min_revision, max_staleness)))
+                at_hand = self._core.at_hand(name_or_uri, key)
+                return at_hand if at_hand is not None else await drive(self._core.load(name_or_uri, split_key=key))
+        wanted = Wanted.read(consistency, min_revision, max_staleness)
+        return await drive(self._core.load(name_or_uri, wanted, key))
 
     async def load_prompts(
         self,
@@ -64,10 +80,11 @@ class AsyncClient:
         consistency: Consistency | None = None,
         min_revision: Revision | None = None,
         max_staleness: float | None = None,
+        key: str | None = None,
     ) -> list[PromptVersion]:
         """See Client.load_prompts."""
         wanted = Wanted.read(consistency, min_revision, max_staleness)
-        return await drive(self._core.load_all(checks.texts(references, "references"), wanted))
+        return await drive(self._core.load_all(checks.texts(references, "references"), wanted, key))
 
     async def wait_for_ready(self, references: Iterable[str] = (), timeout: float | None = None) -> None:
         """See Client.wait_for_ready."""
@@ -105,6 +122,21 @@ class AsyncClient:
     ) -> AliasChange:
         """See Client.set_prompt_alias."""
         operation = self._core.operations.set_alias(name, alias, version, expected_version, reason)
+        return await drive(self._core.change_alias(name, alias, operation, wait_for_agents))
+
+    async def set_prompt_alias_split(
+        self,
+        name: str,
+        alias: str,
+        weights: Mapping[int, float],
+        *,
+        salt: str | None = None,
+        expected_version: int | None = None,
+        reason: str = "",
+        wait_for_agents: float | None = None,
+    ) -> AliasChange:
+        """See Client.set_prompt_alias_split."""
+        operation = self._core.operations.set_alias_split(name, alias, weights, salt, expected_version, reason)
         return await drive(self._core.change_alias(name, alias, operation, wait_for_agents))
 
     async def delete_prompt_alias(
@@ -194,6 +226,79 @@ class AsyncClient:
                 feed.close()
 
         return told()
+
+    async def rollback_prompt_alias(
+        self,
+        name: str,
+        alias: str,
+        *,
+        to_version: int | None = None,
+        at: datetime | float | None = None,
+        expected_version: int | None = None,
+        reason: str = "",
+        wait_for_agents: float | None = None,
+    ) -> AliasChange:
+        """See Client.rollback_prompt_alias."""
+        operations = self._core.operations
+        if to_version is None:
+            rollback = operations.rollback_alias(name, alias, at, expected_version, reason)
+            return await drive(self._core.change_alias(name, alias, rollback, wait_for_agents))
+        checks.one_of(at=at, to_version=to_version)
+        move = operations.set_alias(name, alias, to_version, expected_version, reason)
+        return await drive(self._core.change_alias(name, alias, move, wait_for_agents))
+
+    def prompt_alias_history(self, name: str, alias: str) -> AsyncIterator[AliasMove]:
+        """See Client.prompt_alias_history."""
+        return self._pages(self._core.operations.alias_history(name, alias))
+
+    async def load_prompt_as_of(self, reference: str, at: datetime | float) -> PromptVersion:
+        """See Client.load_prompt_as_of."""
+        return await self._call(self._core.operations.resolve_at(reference, at))
+
+    async def delete_prompt_version(
+        self, name: str, version: int, *, drop_aliases: bool = False, reason: str = ""
+    ) -> Revision:
+        """See Client.delete_prompt_version."""
+        return await self._call(self._core.operations.delete_version(name, version, drop_aliases, reason))
+
+    async def undelete_prompt_version(self, name: str, version: int, *, reason: str = "") -> Revision:
+        """See Client.undelete_prompt_version."""
+        return await self._call(self._core.operations.undelete_version(name, version, reason))
+
+    async def delete_prompt(self, name: str, *, reason: str = "") -> Revision:
+        """See Client.delete_prompt."""
+        return await self._call(self._core.operations.delete_prompt(name, reason))
+
+    async def undelete_prompt(self, name: str, *, reason: str = "") -> Revision:
+        """See Client.undelete_prompt."""
+        return await self._call(self._core.operations.undelete_prompt(name, reason))
+
+    def list_deleted_prompts(self) -> AsyncIterator[Deleted]:
+        """See Client.list_deleted_prompts."""
+        return self._pages(self._core.operations.list_deleted())
+
+    async def release(
+        self,
+        title: str,
+        steps: Mapping[str, int | None] | Iterable[Register | Move],
+        *,
+        dry_run: bool = False,
+        reason: str = "",
+    ) -> Release:
+        """See Client.release."""
+        return await self._call(self._core.operations.release(title, steps, dry_run, reason))
+
+    async def undo_release(self, number: int, *, reason: str = "") -> Release:
+        """See Client.undo_release."""
+        return await self._call(self._core.operations.undo_release(number, reason))
+
+    def list_releases(self) -> AsyncIterator[KeptWrite]:
+        """See Client.list_releases."""
+        return self._pages(self._core.operations.list_releases())
+
+    def audit(self, after: int = 0) -> AsyncIterator[KeptWrite]:
+        """See Client.audit."""
+        return self._pages(self._core.operations.list_audit(after))
 
     def status(self) -> ClientStatus:
         """See Client.status."""

@@ -2,6 +2,7 @@
 
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime
 from types import TracebackType
 from typing import NoReturn, Self, TypeVar, Unpack
 
@@ -14,7 +15,20 @@ from promptwire._core.wanted import Consistency, Wanted
 from promptwire.handle import Handle
 from promptwire.options import Given, Options
 from promptwire.status import ClientStatus, ServerStatus
-from promptwire.values import AliasChange, Changes, Convergence, Prompt, PromptVersion, Revision
+from promptwire.values import (
+    AliasChange,
+    AliasMove,
+    Changes,
+    Convergence,
+    Deleted,
+    KeptWrite,
+    Move,
+    Prompt,
+    PromptVersion,
+    Register,
+    Release,
+    Revision,
+)
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
@@ -48,6 +62,7 @@ class Client:
         consistency: Consistency | None = None,
         min_revision: Revision | None = None,
         max_staleness: float | None = None,
+        key: str | None = None,
     ) -> PromptVersion:
         """The version that a reference means now.
 
@@ -63,6 +78,9 @@ class Client:
         wants one that was confirmed no longer ago than that: below `renew_seconds` that often costs a call, and 0 is
         the same as strong. Each raises UnavailableError or StaleError rather than answering with less.
 
+        Of a split alias it is one of its versions: with `key`, e.g. a user's id, always the same; without, any, drawn
+        by the weights on each call.
+
         Raises PromptNotFoundError, VersionNotFoundError, AliasNotFoundError.
         """
         if version is not None:
@@ -72,9 +90,10 @@ class Client:
             try:
                 return self._live.entries[name_or_uri]
             except (KeyError, TypeError):  # TypeError: unhashable, which the slow way refuses by name
-                outdated = self._core.outdated(name_or_uri)
-                return outdated if outdated is not None else run(self._core.load(name_or_uri))
-        return run(self._core.load(name_or_uri, Wanted.read(consistency, min_revision, max_staleness)))
+                at_hand = self._core.at_hand(name_or_uri, key)
+                return at_hand if at_hand is not None else run(self._core.load(name_or_uri, split_key=key))
+        wanted = Wanted.read(consistency, min_revision, max_staleness)
+        return run(self._core.load(name_or_uri, wanted, key))
 
     def load_prompts(
         self,
@@ -83,6 +102,7 @@ class Client:
         consistency: Consistency | None = None,
         min_revision: Revision | None = None,
         max_staleness: float | None = None,
+        key: str | None = None,
     ) -> list[PromptVersion]:
         """What many references mean, in their order; those that have to be asked for take one round trip together.
 
@@ -90,7 +110,7 @@ class Client:
         that means nothing; the others are kept.
         """
         wanted = Wanted.read(consistency, min_revision, max_staleness)
-        return run(self._core.load_all(checks.texts(references, "references"), wanted))
+        return run(self._core.load_all(checks.texts(references, "references"), wanted, key))
 
     def wait_for_ready(self, references: Iterable[str] = (), timeout: float | None = None) -> None:
         """Loads these, and returns once pushes keep all of them right; without any, once the watch is confirmed.
@@ -141,6 +161,26 @@ class Client:
         seconds, 600 at most; `agents` of the result says who has. Raises PromptNotFoundError, VersionNotFoundError.
         """
         operation = self._core.operations.set_alias(name, alias, version, expected_version, reason)
+        return run(self._core.change_alias(name, alias, operation, wait_for_agents))
+
+    def set_prompt_alias_split(
+        self,
+        name: str,
+        alias: str,
+        weights: Mapping[int, float],
+        *,
+        salt: str | None = None,
+        expected_version: int | None = None,
+        reason: str = "",
+        wait_for_agents: float | None = None,
+    ) -> AliasChange:
+        """Points an alias at weighted versions, e.g. {1: 90, 2: 10}: loads with a key always get the same one of them.
+
+        Weights are shares of any sum. Changing them moves as few keys as can be, and none away from a version whose
+        share does not shrink. `salt` makes the keys of one split independent of another's; without one the alias keeps
+        its own. `set_prompt_alias` ends the split. `expected_version` as there. Raises what it does.
+        """
+        operation = self._core.operations.set_alias_split(name, alias, weights, salt, expected_version, reason)
         return run(self._core.change_alias(name, alias, operation, wait_for_agents))
 
     def delete_prompt_alias(
@@ -229,6 +269,111 @@ class Client:
         reason `COMPACTED` or `EPOCH_CHANGED` means that the feed cannot go on from `after`.
         """
         return _followed(self._core.feed(after, names, follow))
+
+    def rollback_prompt_alias(
+        self,
+        name: str,
+        alias: str,
+        *,
+        to_version: int | None = None,
+        at: datetime | float | None = None,
+        expected_version: int | None = None,
+        reason: str = "",
+        wait_for_agents: float | None = None,
+    ) -> AliasChange:
+        """Points an alias back at what it pointed at before; or at `to_version`; or at what it did at a time, `at`: an
+        aware datetime, or milliseconds since 1970.
+
+        A roll-back counts as an undoing: the next one goes back further. `expected_version` and `wait_for_agents` as
+        for `set_prompt_alias`. Raises ConflictError with reason `NOTHING_TO_ROLL_BACK`, VersionNotFoundError if that
+        version is deleted, PromptNotFoundError.
+        """
+        operations = self._core.operations
+        if to_version is None:
+            rollback = operations.rollback_alias(name, alias, at, expected_version, reason)
+            return run(self._core.change_alias(name, alias, rollback, wait_for_agents))
+        checks.one_of(at=at, to_version=to_version)
+        move = operations.set_alias(name, alias, to_version, expected_version, reason)
+        return run(self._core.change_alias(name, alias, move, wait_for_agents))
+
+    def prompt_alias_history(self, name: str, alias: str) -> Iterator[AliasMove]:
+        """How an alias moved, newest change first, for ever; pages are fetched as needed. Empty if it never was."""
+        return self._pages(self._core.operations.alias_history(name, alias))
+
+    def load_prompt_as_of(self, reference: str, at: datetime | float) -> PromptVersion:
+        """What a reference meant at a time: an aware datetime, or milliseconds since 1970. Asked of the service.
+
+        Its tags and aliases are those of now. Raises AliasNotFoundError, VersionNotFoundError for what was not there
+        then.
+        """
+        return self._call(self._core.operations.resolve_at(reference, at))
+
+    def delete_prompt_version(
+        self, name: str, version: int, *, drop_aliases: bool = False, reason: str = ""
+    ) -> Revision:
+        """Hides a version; it can be undeleted until it is purged, and its number is never used again.
+
+        Raises ConflictError while others include it, or while aliases lead to it unless `drop_aliases`;
+        VersionNotFoundError.
+        """
+        return self._call(self._core.operations.delete_version(name, version, drop_aliases, reason))
+
+    def undelete_prompt_version(self, name: str, version: int, *, reason: str = "") -> Revision:
+        """Brings back a deleted version, without the aliases that went with it.
+
+        Raises ConflictError if it is not deleted, VersionNotFoundError once it is purged.
+        """
+        return self._call(self._core.operations.undelete_version(name, version, reason))
+
+    def delete_prompt(self, name: str, *, reason: str = "") -> Revision:
+        """Hides a prompt with all that it has; it can be undeleted until it is purged. Its name stays taken till then.
+
+        Raises ConflictError while other prompts include it, PromptNotFoundError.
+        """
+        return self._call(self._core.operations.delete_prompt(name, reason))
+
+    def undelete_prompt(self, name: str, *, reason: str = "") -> Revision:
+        """Brings back a deleted prompt as it was.
+
+        Raises ConflictError if it is not deleted, PromptNotFoundError once it is purged.
+        """
+        return self._call(self._core.operations.undelete_prompt(name, reason))
+
+    def list_deleted_prompts(self) -> Iterator[Deleted]:
+        """What is deleted and can be undeleted, what was deleted first before others; pages are fetched as needed."""
+        return self._pages(self._core.operations.list_deleted())
+
+    def release(
+        self,
+        title: str,
+        steps: Mapping[str, int | None] | Iterable[Register | Move],
+        *,
+        dry_run: bool = False,
+        reason: str = "",
+    ) -> Release:
+        """Moves aliases of many prompts, and may register versions, all or nothing, at one revision.
+
+        `steps` is {'name@alias': version}, None to remove the alias; or several promptwire.Register and
+        promptwire.Move, which take preconditions. With `dry_run` nothing is written: the effects tell what would be,
+        and `problems` why not. Raises what its steps would by themselves: ConflictError, PromptNotFoundError,
+        VersionNotFoundError, AliasNotFoundError.
+        """
+        return self._call(self._core.operations.release(title, steps, dry_run, reason))
+
+    def undo_release(self, number: int, *, reason: str = "") -> Release:
+        """Moves back every alias that a release moved, all or nothing: if each is still where the release left it.
+
+        Versions that it registered stay. Raises ConflictError, and NotFoundError if there is no release of this number.
+        """
+        return self._call(self._core.operations.undo_release(number, reason))
+
+    def list_releases(self) -> Iterator[KeptWrite]:
+        """Releases, newest first, for ever; pages are fetched as needed."""
+        return self._pages(self._core.operations.list_releases())
+
+    def audit(self, after: int = 0) -> Iterator[KeptWrite]:
+        """Every write of the namespace after a revision number, oldest first, for ever; pages are fetched as needed."""
+        return self._pages(self._core.operations.list_audit(after))
 
     def status(self) -> ClientStatus:
         """How this client's copy of its prompts is; calls nobody."""

@@ -7,7 +7,7 @@ PromptwireError
 │   └── AliasNotFoundError
 ├── InvalidArgumentError      also a ValueError; `.violations` name the fields
 ├── PermissionDeniedError
-├── ConflictError             the alias or prompt is not as expected, or a request id was used twice
+├── ConflictError             the alias or prompt is not in the state that the write needs
 ├── RenderError               `.missing` names the variables
 ├── StaleError                past the lease, with on_stale="fail"
 └── UnavailableError          no answer in time; the same call may succeed later

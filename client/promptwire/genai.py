@@ -7,29 +7,54 @@ PROMPTWIRE_TARGET, _NAMESPACE and _TOKEN say whose client that is, or `configure
 
 import threading
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
 from typing import Unpack
 
 from promptwire._core.wanted import Consistency
 from promptwire.client import Client
 from promptwire.options import Given
-from promptwire.values import AliasChange, Prompt, PromptVersion, Revision
+from promptwire.values import (
+    AliasChange,
+    AliasMove,
+    Deleted,
+    KeptWrite,
+    Move,
+    Prompt,
+    PromptVersion,
+    Register,
+    Release,
+    Revision,
+)
 
 __all__ = [
+    "audit",
     "configure",
+    "delete_prompt",
     "delete_prompt_alias",
     "delete_prompt_tag",
+    "delete_prompt_version",
     "delete_prompt_version_tag",
     "get_client",
     "get_prompt",
     "get_prompt_version",
+    "list_deleted_prompts",
     "list_prompt_versions",
     "list_prompts",
+    "list_releases",
     "load_prompt",
+    "load_prompt_as_of",
     "load_prompts",
+    "prompt_alias_history",
     "register_prompt",
+    "release",
+    "rollback_prompt_alias",
     "set_prompt_alias",
+    "set_prompt_alias_split",
     "set_prompt_tag",
     "set_prompt_version_tag",
+    "undelete_prompt",
+    "undelete_prompt_version",
+    "undo_release",
     "wait_for_ready",
 ]
 
@@ -66,16 +91,17 @@ def load_prompt(
     consistency: Consistency | None = None,
     min_revision: Revision | None = None,
     max_staleness: float | None = None,
+    key: str | None = None,
 ) -> PromptVersion:
     """See Client.load_prompt."""
     return (_client or _make()).load_prompt(
-        name_or_uri, version, consistency=consistency, min_revision=min_revision, max_staleness=max_staleness
+        name_or_uri, version, consistency=consistency, min_revision=min_revision, max_staleness=max_staleness, key=key
     )
 
 
-def load_prompts(references: Iterable[str]) -> list[PromptVersion]:
+def load_prompts(references: Iterable[str], *, key: str | None = None) -> list[PromptVersion]:
     """See Client.load_prompts."""
-    return get_client().load_prompts(references)
+    return get_client().load_prompts(references, key=key)
 
 
 def wait_for_ready(references: Iterable[str] = (), timeout: float | None = None) -> None:
@@ -168,3 +194,108 @@ def set_prompt_version_tag(name: str, version: int, key: str, value: str) -> Rev
 def delete_prompt_version_tag(name: str, version: int, key: str) -> Revision:
     """See Client.delete_prompt_version_tag."""
     return get_client().delete_prompt_version_tag(name, version, key)
+
+
+def rollback_prompt_alias(
+    name: str,
+    alias: str,
+    *,
+    to_version: int | None = None,
+    at: datetime | float | None = None,
+    expected_version: int | None = None,
+    reason: str = "",
+    wait_for_agents: float | None = None,
+) -> AliasChange:
+    """See Client.rollback_prompt_alias."""
+    return get_client().rollback_prompt_alias(
+        name,
+        alias,
+        to_version=to_version,
+        at=at,
+        expected_version=expected_version,
+        reason=reason,
+        wait_for_agents=wait_for_agents,
+    )
+
+
+def prompt_alias_history(name: str, alias: str) -> Iterator[AliasMove]:
+    """See Client.prompt_alias_history."""
+    return get_client().prompt_alias_history(name, alias)
+
+
+def load_prompt_as_of(reference: str, at: datetime | float) -> PromptVersion:
+    """See Client.load_prompt_as_of."""
+    return get_client().load_prompt_as_of(reference, at)
+
+
+def delete_prompt_version(name: str, version: int, *, drop_aliases: bool = False, reason: str = "") -> Revision:
+    """See Client.delete_prompt_version."""
+    return get_client().delete_prompt_version(name, version, drop_aliases=drop_aliases, reason=reason)
+
+
+def undelete_prompt_version(name: str, version: int, *, reason: str = "") -> Revision:
+    """See Client.undelete_prompt_version."""
+    return get_client().undelete_prompt_version(name, version, reason=reason)
+
+
+def delete_prompt(name: str, *, reason: str = "") -> Revision:
+    """See Client.delete_prompt."""
+    return get_client().delete_prompt(name, reason=reason)
+
+
+def undelete_prompt(name: str, *, reason: str = "") -> Revision:
+    """See Client.undelete_prompt."""
+    return get_client().undelete_prompt(name, reason=reason)
+
+
+def list_deleted_prompts() -> Iterator[Deleted]:
+    """See Client.list_deleted_prompts."""
+    return get_client().list_deleted_prompts()
+
+
+def release(
+    title: str,
+    steps: Mapping[str, int | None] | Iterable[Register | Move],
+    *,
+    dry_run: bool = False,
+    reason: str = "",
+) -> Release:
+    """See Client.release."""
+    return get_client().release(title, steps, dry_run=dry_run, reason=reason)
+
+
+def undo_release(number: int, *, reason: str = "") -> Release:
+    """See Client.undo_release."""
+    return get_client().undo_release(number, reason=reason)
+
+
+def list_releases() -> Iterator[KeptWrite]:
+    """See Client.list_releases."""
+    return get_client().list_releases()
+
+
+def audit(after: int = 0) -> Iterator[KeptWrite]:
+    """See Client.audit."""
+    return get_client().audit(after)
+
+
+def set_prompt_alias_split(
+    name: str,
+    alias: str,
+    weights: Mapping[int, float],
+    *,
+    salt: str | None = None,
+    expected_version: int | None = None,
+    reason: str = "",
+    wait_for_agents: float | None = None,
+) -> AliasChange:
+    """See Client.set_prompt_alias_split."""
+    return get_client().set_prompt_alias_split(
+        name,
+        alias,
+        weights,
+        salt=salt,
+        expected_version=expected_version,
+        reason=reason,
+        wait_for_agents=wait_for_agents,
+    )

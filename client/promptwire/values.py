@@ -1,11 +1,12 @@
 """What the client returns: frozen values, made of what the service sent."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
 
 from promptwire.domain.references import SCHEME
+from promptwire.domain.splits import Split
 from promptwire.domain.template import MissingVariablesError, TextTemplate
 from promptwire.errors import RenderError
 
@@ -125,7 +126,7 @@ class Prompt:
 
     name: str
     latest_version: int
-    """Number of the newest version: what `@latest` means."""
+    """Number of the newest version that is not deleted: what `@latest` means; 0 when all are."""
     aliases: Mapping[str, int] = field(default_factory=ReadOnlyDict[int], hash=False)
     """Alias to version number, without `latest`."""
     tags: Mapping[str, str] = field(default_factory=ReadOnlyDict[str], hash=False)
@@ -136,6 +137,10 @@ class Prompt:
     """Milliseconds since 1970 of the last change to its versions, aliases or tags."""
     etag: int = 0
     """Revision number of that change."""
+    deleted_versions: tuple[int, ...] = ()
+    """Versions that are deleted: references to them fail."""
+    splits: Mapping[str, Split] = field(default_factory=ReadOnlyDict[Split], hash=False)
+    """Aliases that point at weighted versions; not among `aliases`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,6 +211,12 @@ class AliasChange:
     previous_version: int | None
     """What it pointed at before; None when there was no such alias."""
     revision: Revision
+    version: int | None = None
+    """What it points at since; None when it was deleted or split."""
+    split: Split | None = None
+    """What it points at since, when that is split."""
+    previous_split: Split | None = None
+    """What it pointed at before, when that was split."""
     agents: AgentsReport | None = None
     """Who had it when the wait for the agents was over; None when that was not asked for."""
 
@@ -240,6 +251,45 @@ class Change:
     """The tags that were set."""
     keys: tuple[str, ...] = ()
     """The tags that were removed."""
+    split: Split | None = None
+    """What the alias points at since, when that is split; `version` is None then."""
+    previous_split: Split | None = None
+    """What the alias pointed at before, when that was split."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AliasMove:
+    """One change of one alias, as its history keeps it for ever."""
+
+    revision: Revision
+    timestamp: int
+    """Milliseconds since 1970, by the store's clock."""
+    actor: str
+    reason: str
+    request_id: str
+    version: int | None
+    """What it points at since; None when it was deleted."""
+    previous_version: int | None
+    """What it pointed at before; None when it was new."""
+    rollback: bool
+    """Whether it went back to an earlier version."""
+    split: Split | None = None
+    """What it points at since, when that is split; `version` is None then."""
+    previous_split: Split | None = None
+    """What it pointed at before, when that was split."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deleted:
+    """A version, or a prompt with all that it has, that is deleted and can be undeleted."""
+
+    name: str
+    version: int | None
+    """None when the whole prompt is deleted."""
+    timestamp: int
+    """When it was deleted, in milliseconds since 1970."""
+    purge_timestamp: int
+    """When it may be gone for good at the earliest, in milliseconds since 1970."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -254,3 +304,90 @@ class Changes:
     request_id: str
     changes: tuple[Change, ...]
     """In order; empty when this only tells where the feed starts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptWrite(Changes):
+    """One write, as the audit keeps it for ever: tags of over 256 bytes only by their size."""
+
+    release: str | None
+    """Title, when it was a release."""
+    undoes: int | None
+    """Number of the release that it took back."""
+    undone_by: int | None
+    """Number of the release that took it back."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseEffect:
+    """What one step of a release did, or would do."""
+
+    name: str
+    alias: str | None
+    """None for a registration."""
+    version: int | None
+    """The version made, or pointed at since; None when the alias is gone."""
+    previous_version: int | None
+    """What the alias pointed at before."""
+    problem: str | None = None
+    """In a plan: why it would be refused."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """What a release did, all of it at one revision; in a plan, what it would do."""
+
+    revision: Revision
+    effects: tuple[ReleaseEffect, ...]
+
+    @property
+    def number(self) -> int:
+        """What names it: `undo_release` takes it."""
+        return self.revision.number
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """In a plan: why it would be refused; empty when it would not be."""
+        return tuple(effect.problem for effect in self.effects if effect.problem)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Register:
+    """A step of a release: registers a version, and points aliases at it."""
+
+    name: str
+    template: str
+    commit_message: str | None = None
+    tags: Mapping[str, str] | None = None
+    response_format: Mapping[str, object] | None = None
+    model_config: Mapping[str, object] | None = None
+    aliases: Iterable[str] = ()
+    expected_latest_version: int | None = None
+    """Only if this is the newest version so far; 0 for "only if there is no such prompt"."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move:
+    """A step of a release: points an alias at a version, or removes it."""
+
+    name: str
+    alias: str
+    version: int | None
+    """None removes the alias."""
+    expected_version: int | None = None
+    """Only if the alias points there now; 0 for "only if there is no such alias"."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exposure:
+    """That a load of a split alias was given one of its versions: for whoever counts who saw what."""
+
+    reference: str
+    """As it was written."""
+    name: str
+    alias: str
+    version: int
+    key: str | None
+    """None when the load drew."""
+    bucket: int
+    """0 to 9,999."""

@@ -92,6 +92,12 @@ class Settings(BaseSettings):
         description="When a client is asked to connect anew, so that clients spread over workers, in seconds, 1-86400; "
         "0 is never. Default 600.",
     )
+    retention_seconds: float = Field(
+        30 * 86_400.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="How long what is deleted can be undeleted before it is purged, in seconds. Default 2592000.",
+    )
     drain_seconds: float = Field(
         5.0,
         ge=0,

@@ -16,7 +16,9 @@ from promptwire.v1 import admin_service_pb2 as admin_pb
 from promptwire.v1 import prompt_service_pb2 as prompt_pb
 from promptwire_service.announcement import announce
 from promptwire_service.commands.context import Registry
+from promptwire_service.commands.purge import purge
 from promptwire_service.config import Settings, split_address
+from promptwire_service.domain.errors import RegistryError
 from promptwire_service.ports import ListenError, check_free, join_address
 from promptwire_service.process import Process
 from promptwire_service.rpc.admin_service import AdminService
@@ -27,12 +29,14 @@ from promptwire_service.rpc.health import NAME as HEALTH
 from promptwire_service.rpc.health import HealthService
 from promptwire_service.rpc.listening import listen
 from promptwire_service.rpc.prompt_service import PromptService
+from promptwire_service.rpc.release_service import ReleaseService
 from promptwire_service.rpc.watch_service import WatchService
 from promptwire_service.storage.base import Store, StoreInfo
 from promptwire_service.storage.opening import open_connections
 from promptwire_service.storage.redis.connection import Replicas
 from promptwire_service.storage.redis.problems import StoreStartError
 from promptwire_service.storage.redis.store import RedisStore
+from promptwire_service.storage.tasks import end
 from promptwire_service.watch.coherence import CACHE_MAX_BYTES, Coherence
 
 PROMPTS: Final = prompt_pb.DESCRIPTOR.services_by_name["PromptService"]
@@ -42,6 +46,11 @@ RELOAD_HINT: Final = (
     "SIGHUP is ignored: settings and code are read at the start; restart, or serve with --workers 2 or more, where "
     "SIGHUP replaces one worker at a time"
 )
+
+RETENTION_SECONDS: Final = 30 * 86_400.0
+"""How long what is deleted can be undeleted, if nobody says otherwise."""
+PURGE_SECONDS: Final = 600.0
+"""Between looks for what is to be purged."""
 
 _PENDING_MAX: Final = 100_000
 
@@ -75,9 +84,12 @@ class Service:
         cache_max_bytes: int = CACHE_MAX_BYTES,
         *,
         connection_age_seconds: float = 0.0,
+        retention_seconds: float = RETENTION_SECONDS,
         shared: bool = False,
     ) -> None:
         self._store = store
+        self._retention_seconds = retention_seconds
+        self._purging: asyncio.Task[None] | None = None
         self._coherence = Coherence(store, cache_max_bytes)
         self._health = HealthService((PROMPTS.full_name, ADMIN.full_name))
         self._age = ConnectionAge(connection_age_seconds)
@@ -102,7 +114,12 @@ class Service:
         self._server = grpc.aio.server(options=(*_OPTIONS, sharing, *self._age.options()))
         self._server.add_generic_rpc_handlers(
             (
-                bind(PROMPTS, PromptService(registry), WatchService(self._coherence, self._age)),
+                bind(
+                    PROMPTS,
+                    PromptService(registry),
+                    ReleaseService(registry, self._retention_seconds),
+                    WatchService(self._coherence, self._age),
+                ),
                 bind(ADMIN, AdminService(registry)),
             )
         )
@@ -111,6 +128,7 @@ class Service:
         reflection.enable_server_reflection(services, self._server)
         self._port = listen(self._server, host, port, shared=self._shared)
         await self._coherence.start()
+        self._purging = asyncio.create_task(self._purge(), name="promptwire-purge")
         await self._server.start()
         return join_address(host, self._port)
 
@@ -129,10 +147,23 @@ class Service:
         """Says that it no longer serves, asks agents to go elsewhere, and gives calls under way time to end."""
         self._health.drain()
         self._coherence.drain()
+        if self._purging:
+            await end(self._purging)
         try:
             await self._server.stop(grace_seconds)
         finally:
             await self._coherence.close()
+
+    async def _purge(self) -> None:
+        """Of the namespaces in use here, what was deleted longer ago than it is to be kept."""
+        while True:
+            await asyncio.sleep(PURGE_SECONDS)
+            for namespace in self._coherence.namespaces():
+                try:
+                    if purged := await purge(self._coherence.store, namespace, self._retention_seconds):
+                        _log.info("purged what was deleted long ago", namespace=namespace, purged=purged)
+                except RegistryError as error:
+                    _log.warning("cannot purge what was deleted", namespace=namespace, problem=error.message)
 
     async def cut_short(self) -> None:
         """Ends the grace of a `stop` under way."""
@@ -185,7 +216,10 @@ class _Serving:
         check_free(*split_address(self._settings.listen))
         async with opened_store(self._settings) as store:
             self._service = service = Service(
-                store, self._settings.cache_max_bytes, connection_age_seconds=self._settings.connection_age_seconds
+                store,
+                self._settings.cache_max_bytes,
+                connection_age_seconds=self._settings.connection_age_seconds,
+                retention_seconds=self._settings.retention_seconds,
             )
             address = await service.start(self._settings.listen)
             self.started = True

@@ -52,6 +52,7 @@ splits = st.builds(
     st.sampled_from([(1, 2), (2, 1), (3, 1)]),
 )
 targets = versions | versions | splits
+or_newest = targets | st.none()
 tags = st.dictionaries(
     st.one_of(st.sampled_from(["a", "1", "ключ"]), texts), texts | st.just(""), min_size=1, max_size=3
 )
@@ -71,13 +72,14 @@ def operations(draw: st.DrawFn) -> Operation:
                 digest=content.digest,
                 commit_message=draw(texts | st.just("")),
                 tags=draw(tags | st.just({})),
+                expected_latest=draw(st.sampled_from([None, None, None, None, 0, 3])),
                 includes=tuple(
                     Include(included, draw(versions), Content(draw(few_texts)).digest)
                     for included in draw(st.lists(names, max_size=1))
                 ),
             )
         case 1:
-            return SetAlias(name=name, alias=draw(aliases), target=draw(targets), expected=expected)
+            return SetAlias(name=name, alias=draw(aliases), target=draw(or_newest), expected=expected)
         case 2:
             return DeleteAlias(name=name, alias=draw(aliases), expected=expected, allow_missing=draw(st.booleans()))
         case 3:
@@ -105,6 +107,7 @@ writes = st.lists(
         expected_etag=st.sampled_from([None] * 15 + [0, 3, 5]),
         release=st.sampled_from([None, None, "", "Friday"]),
         undoes=st.sampled_from([None] * 15 + [1, 7]),
+        dry_run=st.sampled_from([False, False, False, True]),
     ),
     max_size=25,
 )
@@ -151,7 +154,11 @@ async def _outcome(store: Store, namespace: str, write: Write) -> object:
         written = await store.write(namespace, write)
     except RegistryError as error:
         return error.reason, error.message, error.metadata
-    return written.revision.number, written.results, written.actor
+    results = [
+        replace(one, problem=None) if one.problem is None else (one.problem.reason, one.problem.message)
+        for one in written.results
+    ]
+    return written.revision.number, results, written.actor
 
 
 async def _kept(store: Store, namespace: str) -> object:

@@ -74,6 +74,7 @@ def registration(name: str = "greeting", text: str = "Hello {{name}}", **fields:
         digest=content.digest,
         commit_message=fields.pop("commit_message", ""),
         tags=fields.pop("tags", {}),
+        **fields,
     )
 
 

@@ -103,7 +103,7 @@ class Stage:
     def backup(self, namespace: str) -> Any:
         async def take() -> Any:
             space = copy.copy(self.store._namespaces[namespace])
-            for name in ("prompts", "versions", "log", "answers"):
+            for name in ("state", "log", "answers"):
                 setattr(space, name, copy.copy(getattr(space, name)))
             return space
 
@@ -118,7 +118,7 @@ class Stage:
             change(backup)
             self.store._namespaces[namespace] = backup
             self._keep(namespace, old, now())
-            self._began[namespace] = (begun, backup.number)
+            self._began[namespace] = (begun, backup.state.number)
 
         self.do(put())
 
@@ -158,9 +158,9 @@ def _entry(entry: LogEntry) -> Entry:
         request_id=entry.request_id,
         kind=kind[type(change).__name__],
         name=change.name,
-        version=getattr(change, "version", 0) or 0,
+        version=getattr(change, "target", 0) or getattr(change, "version", 0) or 0,
         alias=getattr(change, "alias", ""),
-        previous=getattr(change, "previous_version", 0),
+        previous=getattr(change, "previous", 0),
         tags=dict(getattr(change, "tags", {})),
     )
 

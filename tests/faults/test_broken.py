@@ -110,10 +110,10 @@ def lose_what_was_acknowledged(patch: Patch) -> None:
 
     async def forgetful(self: MemoryStore, namespace: str, asked: Any) -> Any:
         space = self._space(namespace)
-        before = space.number, dict(space.prompts), list(space.log)
+        before = space.state, list(space.log)
         written = await write(self, namespace, asked)
         if asked.request_id.endswith(".5"):
-            space.number, space.prompts, space.log = before
+            space.state, space.log = before
         return written
 
     patch.setattr(MemoryStore, "write", forgetful)

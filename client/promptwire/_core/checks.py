@@ -5,11 +5,15 @@ Only what protobuf and JSON could not carry is refused here; the registry's rule
 
 import json
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 
 from promptwire.domain import limits
 from promptwire.domain.references import Reference, parse_reference
 from promptwire.domain.violations import InvalidValueError, shape
 from promptwire.errors import InvalidArgumentError
+
+_TIME_MAX_MS = 253_402_300_799_999
+"""The end of the year 9999, past which no protobuf Timestamp goes."""
 
 
 def invalid(field: str, description: str) -> InvalidArgumentError:
@@ -46,6 +50,33 @@ def seconds(value: object, field: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 86_400:
         raise invalid(field, f"must be a number of seconds above 0, at most a day; got {value!r}")
     return float(value)
+
+
+def moment(value: object, field: str) -> int:
+    """Milliseconds since 1970, of a number of them or an aware datetime."""
+    if isinstance(value, datetime):
+        if value.tzinfo is None:
+            raise invalid(field, "must have a time zone, e.g. datetime.now(timezone.utc); got one without")
+        value = value.timestamp() * 1_000
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _TIME_MAX_MS:
+        raise invalid(field, f"must be a datetime, or milliseconds since 1970; got {value!r}")
+    return int(value)
+
+
+def weights(value: object) -> dict[int, float]:
+    if not isinstance(value, Mapping):
+        raise invalid("weights", f"must be {{version: weight}}; got {type(value).__name__}")
+    for weight in value.values():
+        if isinstance(weight, bool) or not isinstance(weight, int | float):
+            raise invalid("weights", f"must be numbers; got {type(weight).__name__}")
+    return {number(version, "weights"): float(weight) for version, weight in value.items()}
+
+
+def one_of(**given: object) -> None:
+    """Raises InvalidArgumentError when more than one of these is given."""
+    names = [name for name, value in given.items() if value is not None]
+    if len(names) > 1:
+        raise invalid(names[0], f"does not go with {names[1]}: give one or the other")
 
 
 def tags(value: object, field: str = "tags") -> dict[str, str]:

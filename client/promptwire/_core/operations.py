@@ -1,8 +1,8 @@
 """Each unary call as data: arguments checked, request built, answer's meaning. Core.call sends it; a face awaits it."""
 
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Generic, Protocol, TypeVar
 
 import grpc
@@ -10,14 +10,28 @@ import grpc
 from promptwire._core import checks, decoding
 from promptwire._core.connection import Stubs
 from promptwire._core.lease import Lease
+from promptwire._core.release_steps import steps_of
 from promptwire._core.rpc_errors import from_problem
+from promptwire._core.split_alias import Meaning
 from promptwire.errors import PromptwireError
 from promptwire.options import Options
 from promptwire.status import ServerStatus
 from promptwire.v1 import admin_service_pb2 as admin
 from promptwire.v1 import common_pb2 as common
 from promptwire.v1 import prompt_service_pb2 as pb
-from promptwire.values import AliasChange, Convergence, Prompt, PromptVersion, Revision
+from promptwire.values import (
+    AliasChange,
+    AliasMove,
+    Convergence,
+    Deleted,
+    KeptWrite,
+    Move,
+    Prompt,
+    PromptVersion,
+    Register,
+    Release,
+    Revision,
+)
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
@@ -40,8 +54,8 @@ class Operation(Generic[Request, Response, Result]):
     """Which revision the answer is of; None if it does not tell."""
     read: common.ReadOptions | None = None
     """Part of the request that takes the revision to read at, at least."""
-    writes: str | None = None
-    """Name of the prompt that it changes."""
+    writes: Callable[[Response], Collection[str]] | None = None
+    """Names of the prompts that it has changed; None for what changes nothing."""
 
 
 class _Read(Protocol):
@@ -73,7 +87,19 @@ class Operations:
         checked = checks.optional_text(reason, "reason")
         return common.WriteOptions(request_id=uuid.uuid4().hex, actor=self._actor, reason=checked)
 
-    def resolve(self, reference: str) -> Operation[pb.ResolveRequest, pb.ResolveResponse, PromptVersion]:
+    def resolve(self, reference: str) -> Operation[pb.ResolveRequest, pb.ResolveResponse, Meaning]:
+        request = pb.ResolveRequest(namespace=self._namespace, reference=reference)
+        return Operation(
+            lambda stubs: stubs.prompts.Resolve,
+            request,
+            lambda response, lease: decoding.meaning(reference, response, lease),
+            _of_read,
+            read=request.read,
+        )
+
+    def resolve_alias(self, name: str, alias: str) -> Operation[pb.ResolveRequest, pb.ResolveResponse, PromptVersion]:
+        """Of a split alias, one of its versions, drawn."""
+        reference = f"prompts:/{checks.text(name, 'name')}@{checks.text(alias, 'alias')}"
         request = pb.ResolveRequest(namespace=self._namespace, reference=reference)
         return Operation(
             lambda stubs: stubs.prompts.Resolve,
@@ -83,12 +109,9 @@ class Operations:
             read=request.read,
         )
 
-    def resolve_alias(self, name: str, alias: str) -> Operation[pb.ResolveRequest, pb.ResolveResponse, PromptVersion]:
-        return self.resolve(f"prompts:/{checks.text(name, 'name')}@{checks.text(alias, 'alias')}")
-
     def batch_resolve(
         self, references: Sequence[str]
-    ) -> Operation[pb.BatchResolveRequest, pb.BatchResolveResponse, list[PromptVersion | PromptwireError]]:
+    ) -> Operation[pb.BatchResolveRequest, pb.BatchResolveResponse, list[Meaning | PromptwireError]]:
         request = pb.BatchResolveRequest(namespace=self._namespace, references=references)
         return Operation(
             lambda stubs: stubs.prompts.BatchResolve,
@@ -124,7 +147,7 @@ class Operations:
             request,
             lambda response, lease: decoding.prompt_version(response.version, lease),
             _of_write,
-            writes=request.name,
+            writes=lambda _: (request.name,),
         )
 
     def set_alias(
@@ -138,7 +161,44 @@ class Operations:
             expected_version=checks.optional_number(expected_version, "expected_version", least=0),
             write=self._write(reason),
         )
-        return Operation(lambda stubs: stubs.prompts.SetAlias, request, _alias_change, _of_write, writes=request.name)
+        return Operation(
+            lambda stubs: stubs.prompts.SetAlias,
+            request,
+            lambda response, lease: replace(_alias_change(response, lease), version=request.version),
+            _of_write,
+            writes=lambda _: (request.name,),
+        )
+
+    def set_alias_split(
+        self,
+        name: str,
+        alias: str,
+        weights: object,
+        salt: str | None,
+        expected_version: int | None,
+        reason: str,
+    ) -> Operation[pb.SetAliasSplitRequest, pb.SetAliasSplitResponse, AliasChange]:
+        request = pb.SetAliasSplitRequest(
+            namespace=self._namespace,
+            name=checks.text(name, "name"),
+            alias=checks.text(alias, "alias"),
+            weights=checks.weights(weights),
+            salt=None if salt is None else checks.text(salt, "salt"),
+            expected_version=checks.optional_number(expected_version, "expected_version", least=0),
+            write=self._write(reason),
+        )
+        return Operation(
+            lambda stubs: stubs.prompts.SetAliasSplit,
+            request,
+            lambda response, _: AliasChange(
+                split=decoding.split(response.split),
+                previous_version=response.previous_version or None,
+                previous_split=decoding.split(response.previous_split) if response.HasField("previous_split") else None,
+                revision=decoding.revision(response.revision),
+            ),
+            _of_write,
+            writes=lambda _: (request.name,),
+        )
 
     def delete_alias(
         self, name: str, alias: str, expected_version: int | None, allow_missing: bool, reason: str
@@ -152,7 +212,7 @@ class Operations:
             write=self._write(reason),
         )
         return Operation(
-            lambda stubs: stubs.prompts.DeleteAlias, request, _alias_change, _of_write, writes=request.name
+            lambda stubs: stubs.prompts.DeleteAlias, request, _alias_change, _of_write, writes=lambda _: (request.name,)
         )
 
     def set_tags(
@@ -170,7 +230,7 @@ class Operations:
             request,
             lambda response, _: decoding.revision(response.revision),
             _of_write,
-            writes=request.name,
+            writes=lambda _: (request.name,),
         )
 
     def delete_tags(
@@ -188,7 +248,7 @@ class Operations:
             request,
             lambda response, _: decoding.revision(response.revision),
             _of_write,
-            writes=request.name,
+            writes=lambda _: (request.name,),
         )
 
     def get_prompt(self, name: str) -> Operation[pb.GetPromptRequest, pb.GetPromptResponse, Prompt]:
@@ -242,6 +302,165 @@ class Operations:
             _of_read,
         )
 
+    def resolve_at(self, reference: str, at: object) -> Operation[pb.ResolveRequest, pb.ResolveResponse, PromptVersion]:
+        request = pb.ResolveRequest(namespace=self._namespace, reference=checks.text(reference, "reference"))
+        request.at.FromMilliseconds(checks.moment(at, "at"))
+        # Not what the reference means now: nothing is learned from it.
+        return Operation(
+            lambda stubs: stubs.prompts.Resolve,
+            request,
+            lambda response, lease: decoding.prompt_version(response.version, lease),
+            lambda _: None,
+        )
+
+    def rollback_alias(
+        self, name: str, alias: str, at: object, expected_version: int | None, reason: str
+    ) -> Operation[pb.RollbackAliasRequest, pb.RollbackAliasResponse, AliasChange]:
+        request = pb.RollbackAliasRequest(
+            namespace=self._namespace,
+            name=checks.text(name, "name"),
+            alias=checks.text(alias, "alias"),
+            expected_version=checks.optional_number(expected_version, "expected_version"),
+            write=self._write(reason),
+        )
+        if at is not None:
+            request.at.FromMilliseconds(checks.moment(at, "at"))
+        return Operation(
+            lambda stubs: stubs.prompts.RollbackAlias,
+            request,
+            lambda response, _: AliasChange(
+                version=response.version or None,
+                split=decoding.split(response.split) if response.HasField("split") else None,
+                previous_version=response.previous_version or None,
+                revision=decoding.revision(response.revision),
+            ),
+            _of_write,
+            writes=lambda _: (request.name,),
+        )
+
+    def alias_history(
+        self, name: str, alias: str
+    ) -> Callable[[str], Operation[pb.ListAliasHistoryRequest, pb.ListAliasHistoryResponse, Page[AliasMove]]]:
+        """By page token."""
+        name, alias = checks.text(name, "name"), checks.text(alias, "alias")
+        return lambda token: Operation(
+            lambda stubs: stubs.prompts.ListAliasHistory,
+            pb.ListAliasHistoryRequest(namespace=self._namespace, name=name, alias=alias, page_token=token),
+            lambda response, _: ([decoding.alias_move(one) for one in response.moves], response.next_page_token),
+            _of_read,
+        )
+
+    def delete_version(
+        self, name: str, version: int, drop_aliases: bool, reason: str
+    ) -> Operation[pb.DeleteVersionRequest, pb.DeleteVersionResponse, Revision]:
+        request = pb.DeleteVersionRequest(
+            namespace=self._namespace,
+            name=checks.text(name, "name"),
+            version=checks.number(version, "version"),
+            drop_aliases=bool(drop_aliases),
+            write=self._write(reason),
+        )
+        return Operation(
+            lambda stubs: stubs.prompts.DeleteVersion, request, _revision, _of_write, writes=lambda _: (request.name,)
+        )
+
+    def undelete_version(
+        self, name: str, version: int, reason: str
+    ) -> Operation[pb.UndeleteVersionRequest, pb.UndeleteVersionResponse, Revision]:
+        request = pb.UndeleteVersionRequest(
+            namespace=self._namespace,
+            name=checks.text(name, "name"),
+            version=checks.number(version, "version"),
+            write=self._write(reason),
+        )
+        return Operation(
+            lambda stubs: stubs.prompts.UndeleteVersion, request, _revision, _of_write, writes=lambda _: (request.name,)
+        )
+
+    def delete_prompt(
+        self, name: str, reason: str
+    ) -> Operation[pb.DeletePromptRequest, pb.DeletePromptResponse, Revision]:
+        request = pb.DeletePromptRequest(
+            namespace=self._namespace, name=checks.text(name, "name"), write=self._write(reason)
+        )
+        return Operation(
+            lambda stubs: stubs.prompts.DeletePrompt, request, _revision, _of_write, writes=lambda _: (request.name,)
+        )
+
+    def undelete_prompt(
+        self, name: str, reason: str
+    ) -> Operation[pb.UndeletePromptRequest, pb.UndeletePromptResponse, Revision]:
+        request = pb.UndeletePromptRequest(
+            namespace=self._namespace, name=checks.text(name, "name"), write=self._write(reason)
+        )
+        return Operation(
+            lambda stubs: stubs.prompts.UndeletePrompt, request, _revision, _of_write, writes=lambda _: (request.name,)
+        )
+
+    def list_deleted(self) -> Callable[[str], Operation[pb.ListDeletedRequest, pb.ListDeletedResponse, Page[Deleted]]]:
+        """By page token."""
+        return lambda token: Operation(
+            lambda stubs: stubs.prompts.ListDeleted,
+            pb.ListDeletedRequest(namespace=self._namespace, page_token=token),
+            lambda response, _: ([decoding.deleted(one) for one in response.deleted], response.next_page_token),
+            _of_read,
+        )
+
+    def release(
+        self, title: str, steps: Mapping[str, int | None] | Iterable[Register | Move], dry_run: bool, reason: str
+    ) -> Operation[pb.ReleaseRequest, pb.ReleaseResponse, Release]:
+        request = pb.ReleaseRequest(
+            namespace=self._namespace,
+            title=checks.text(title, "title"),
+            steps=steps_of(steps),
+            dry_run=bool(dry_run),
+            write=self._write(reason),
+        )
+        return Operation(
+            lambda stubs: stubs.prompts.Release,
+            request,
+            lambda response, _: decoding.release(response),
+            _of_write,
+            writes=None if dry_run else _released,
+        )
+
+    def undo_release(
+        self, number: int, reason: str
+    ) -> Operation[pb.UndoReleaseRequest, pb.UndoReleaseResponse, Release]:
+        request = pb.UndoReleaseRequest(
+            namespace=self._namespace, number=checks.number(number, "number"), write=self._write(reason)
+        )
+        return Operation(
+            lambda stubs: stubs.prompts.UndoRelease,
+            request,
+            lambda response, _: decoding.release(response),
+            _of_write,
+            writes=_released,
+        )
+
+    def list_releases(
+        self,
+    ) -> Callable[[str], Operation[pb.ListReleasesRequest, pb.ListReleasesResponse, Page[KeptWrite]]]:
+        """By page token."""
+        return lambda token: Operation(
+            lambda stubs: stubs.prompts.ListReleases,
+            pb.ListReleasesRequest(namespace=self._namespace, page_token=token),
+            lambda response, _: ([decoding.kept_write(one) for one in response.releases], response.next_page_token),
+            _of_read,
+        )
+
+    def list_audit(
+        self, after: int
+    ) -> Callable[[str], Operation[pb.ListAuditRequest, pb.ListAuditResponse, Page[KeptWrite]]]:
+        """By page token."""
+        after = checks.number(after, "after", least=0)
+        return lambda token: Operation(
+            lambda stubs: stubs.prompts.ListAudit,
+            pb.ListAuditRequest(namespace=self._namespace, after=after, page_token=token),
+            lambda response, _: ([decoding.kept_write(one) for one in response.writes], response.next_page_token),
+            _of_read,
+        )
+
     def status(self) -> Operation[admin.GetStatusRequest, admin.GetStatusResponse, ServerStatus]:
         return Operation(
             lambda stubs: stubs.admin.GetStatus,
@@ -274,16 +493,24 @@ class Operations:
         )
 
 
+def _revision(response: _Write, _: Lease) -> Revision:
+    return decoding.revision(response.revision)
+
+
+def _released(response: pb.ReleaseResponse | pb.UndoReleaseResponse) -> set[str]:
+    return {effect.name for effect in response.effects}
+
+
 def _alias_change(response: pb.SetAliasResponse | pb.DeleteAliasResponse, _: Lease) -> AliasChange:
     return AliasChange(
         previous_version=response.previous_version or None, revision=decoding.revision(response.revision)
     )
 
 
-def _outcome(outcome: pb.ResolveOutcome, lease: Lease) -> PromptVersion | PromptwireError:
+def _outcome(outcome: pb.ResolveOutcome, lease: Lease) -> Meaning | PromptwireError:
     if outcome.WhichOneof("outcome") != "version":
         return from_problem(outcome.problem.code, outcome.problem.reason, outcome.problem.message)
     try:
-        return decoding.prompt_version(outcome.version, lease)
+        return decoding.meaning(outcome.reference, outcome, lease)
     except PromptwireError as error:
         return error

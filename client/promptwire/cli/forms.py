@@ -3,8 +3,21 @@
 from dataclasses import asdict
 from typing import Any
 
+from promptwire.domain.splits import Split
 from promptwire.status import ServerStatus
-from promptwire.values import AgentsReport, Change, Changes, Convergence, Prompt, PromptVersion, Revision
+from promptwire.values import (
+    AgentsReport,
+    AliasMove,
+    Change,
+    Changes,
+    Convergence,
+    Deleted,
+    KeptWrite,
+    Prompt,
+    PromptVersion,
+    Release,
+    Revision,
+)
 
 
 def revision(value: Revision) -> dict[str, Any]:
@@ -39,6 +52,8 @@ def prompt(value: Prompt) -> dict[str, Any]:
         "creation_timestamp": value.creation_timestamp,
         "last_updated_timestamp": value.last_updated_timestamp,
         "etag": value.etag,
+        "deleted_versions": list(value.deleted_versions),
+        "splits": {alias: split(one) for alias, one in value.splits.items()},
     }
 
 
@@ -53,6 +68,43 @@ def changes(value: Changes) -> dict[str, Any]:
     }
 
 
+def split(value: Split | None) -> dict[str, Any] | None:
+    """`weights` are buckets of 10,000."""
+    if value is None:
+        return None
+    weights = {str(version): buckets for version, buckets in value.weights().items()}
+    return {"salt": value.salt, "weights": weights, "segments": [list(segment) for segment in value.segments]}
+
+
+def alias_move(value: AliasMove) -> dict[str, Any]:
+    return {
+        **{name: getattr(value, name) for name in ("timestamp", "actor", "reason", "request_id")},
+        "revision": revision(value.revision),
+        "version": value.version,
+        "split": split(value.split),
+        "previous_version": value.previous_version,
+        "previous_split": split(value.previous_split),
+        "rollback": value.rollback,
+    }
+
+
+def kept_write(value: KeptWrite) -> dict[str, Any]:
+    return {
+        **changes(value),
+        "release": value.release,
+        "undoes": value.undoes,
+        "undone_by": value.undone_by,
+    }
+
+
+def release(value: Release) -> dict[str, Any]:
+    return {"revision": revision(value.revision), "effects": [asdict(one) for one in value.effects]}
+
+
+def deleted(value: Deleted) -> dict[str, Any]:
+    return asdict(value)
+
+
 def _change(value: Change) -> dict[str, Any]:
     return {
         "kind": value.kind,
@@ -62,6 +114,8 @@ def _change(value: Change) -> dict[str, Any]:
         "previous_version": value.previous_version,
         "tags": dict(value.tags),
         "keys": list(value.keys),
+        "split": split(value.split),
+        "previous_split": split(value.previous_split),
     }
 
 

@@ -1,8 +1,10 @@
 """What a command line names, read: files, stdin, JSON, tags, references. Raises UsageError."""
 
 import json
+import re
 import sys
 from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,6 +15,8 @@ from promptwire.domain.violations import InvalidValueError
 from promptwire.errors import InvalidArgumentError
 
 STDIN: Final = "-"
+_UNIT_SECONDS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+_AGO: Final = re.compile(r"([0-9]{1,9})([smhd])\Z")
 
 
 def template(file: str | None, text: str | None) -> str:
@@ -71,6 +75,34 @@ def tags(given: Iterable[str]) -> dict[str, str]:
         if key in found:
             raise UsageError(f"tag {key!r} is given twice")
         found[key] = value
+    return found
+
+
+def moment(text: str, option: str = "--at") -> datetime:
+    """A time as ISO 8601, local unless it says otherwise; or how long ago, as in 90s, 10m, 2h, 7d."""
+    if match := _AGO.match(text):
+        return datetime.now(UTC) - timedelta(seconds=float(match[1]) * _UNIT_SECONDS[match[2]])
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise UsageError(
+            f"{option} is a time, e.g. 2026-11-25T08:30, or how long ago, e.g. 10m, not {text!r}"
+        ) from error
+
+
+def weights(given: Iterable[str]) -> dict[int, float]:
+    found: dict[int, float] = {}
+    for one in given:
+        version, equals, share = one.partition("=")
+        try:
+            weight = float(share)
+        except ValueError:
+            weight = -1.0
+        if not equals or not (version.isascii() and version.isdecimal()) or weight < 0:
+            raise UsageError(f"a share is VERSION=WEIGHT, e.g. 1=90, not {one!r}")
+        if int(version) in found:
+            raise UsageError(f"version {version} is given twice")
+        found[int(version)] = weight
     return found
 
 

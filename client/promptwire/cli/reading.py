@@ -23,10 +23,18 @@ def get(
     template_only: Annotated[
         bool, typer.Option("--template-only", "-t", help="The template and nothing else, byte for byte.")
     ] = False,
+    at: Annotated[
+        str | None,
+        typer.Option(
+            help="What it meant at a time, e.g. 2026-11-25T08:30, or how long ago, e.g. 10m.",
+            metavar="TIME",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Show a version: what it says and what is known of it."""
     with session.client() as client:
-        version = _resolve(client, ref)
+        version = _resolve(client, ref) if at is None else client.load_prompt_as_of(ref, inputs.moment(at))
     if session.out.json:
         session.out.document(forms.version(version))
     elif template_only:

@@ -62,6 +62,13 @@ def serve(
             metavar="SECONDS",
         ),
     ] = None,
+    retention_seconds: Annotated[
+        str | None,
+        typer.Option(
+            help="How long what is deleted can be undeleted before it is purged. Default: 2592000, 30 days.",
+            metavar="SECONDS",
+        ),
+    ] = None,
     drain_seconds: Annotated[
         str | None,
         typer.Option(help="How long calls under way may take to end at a shutdown. Default: 5.", metavar="SECONDS"),
@@ -89,6 +96,7 @@ def serve(
         "workers": workers,
         "cache_max_bytes": cache_max_bytes,
         "connection_age_seconds": connection_age_seconds,
+        "retention_seconds": retention_seconds,
         "drain_seconds": drain_seconds,
         "log_level": log_level,
         "log_format": log_format,

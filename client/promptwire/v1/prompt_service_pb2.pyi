@@ -375,13 +375,21 @@ class ResolveRequest(google.protobuf.message.Message):
     NAMESPACE_FIELD_NUMBER: builtins.int
     REFERENCE_FIELD_NUMBER: builtins.int
     READ_FIELD_NUMBER: builtins.int
+    KEY_FIELD_NUMBER: builtins.int
+    AT_FIELD_NUMBER: builtins.int
     namespace: builtins.str
     """Namespace; empty means `default`."""
     reference: builtins.str
     """`prompts:/name@alias`, `prompts:/name/3`, `prompts:/name` (the newest), or the same without `prompts:/`."""
+    key: builtins.str
+    """Who asks, e.g. a user's id: the same key gets the same version of a split alias. Absent: each call draws."""
     @property
     def read(self) -> promptwire.v1.common_pb2.ReadOptions:
         """Freshness."""
+
+    @property
+    def at(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """What the reference meant at this time, by the store's clock; always read from the store."""
 
     def __init__(
         self,
@@ -389,11 +397,16 @@ class ResolveRequest(google.protobuf.message.Message):
         namespace: builtins.str = ...,
         reference: builtins.str = ...,
         read: promptwire.v1.common_pb2.ReadOptions | None = ...,
+        key: builtins.str | None = ...,
+        at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["read", b"read"]
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_key", b"_key", "at", b"at", "key", b"key", "read", b"read"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["namespace", b"namespace", "read", b"read", "reference", b"reference"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_key", b"_key", "at", b"at", "key", b"key", "namespace", b"namespace", "read", b"read", "reference", b"reference"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__key: typing_extensions.TypeAlias = typing.Literal["key"]
+    _WhichOneofArgType__key: typing_extensions.TypeAlias = typing.Literal["_key", b"_key"]
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__key) -> _WhichOneofReturnType__key | None: ...
 
 Global___ResolveRequest: typing_extensions.TypeAlias = ResolveRequest
 
@@ -405,6 +418,7 @@ class ResolveResponse(google.protobuf.message.Message):
 
     VERSION_FIELD_NUMBER: builtins.int
     INFO_FIELD_NUMBER: builtins.int
+    SPLIT_FIELD_NUMBER: builtins.int
     @property
     def version(self) -> promptwire.v1.common_pb2.PromptVersion:
         """The version that the reference means."""
@@ -413,15 +427,20 @@ class ResolveResponse(google.protobuf.message.Message):
     def info(self) -> promptwire.v1.common_pb2.ReadInfo:
         """How good the answer is."""
 
+    @property
+    def split(self) -> promptwire.v1.common_pb2.Split:
+        """The split, when the alias is one: `version` is the key's."""
+
     def __init__(
         self,
         *,
         version: promptwire.v1.common_pb2.PromptVersion | None = ...,
         info: promptwire.v1.common_pb2.ReadInfo | None = ...,
+        split: promptwire.v1.common_pb2.Split | None = ...,
     ) -> None: ...
-    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["info", b"info", "version", b"version"]
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["info", b"info", "split", b"split", "version", b"version"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["info", b"info", "version", b"version"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["info", b"info", "split", b"split", "version", b"version"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___ResolveResponse: typing_extensions.TypeAlias = ResolveResponse
@@ -435,8 +454,11 @@ class BatchResolveRequest(google.protobuf.message.Message):
     NAMESPACE_FIELD_NUMBER: builtins.int
     REFERENCES_FIELD_NUMBER: builtins.int
     READ_FIELD_NUMBER: builtins.int
+    KEY_FIELD_NUMBER: builtins.int
     namespace: builtins.str
     """Namespace; empty means `default`."""
+    key: builtins.str
+    """For split aliases, as in ResolveRequest."""
     @property
     def references(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """1-1,000 references; see ResolveRequest.reference."""
@@ -451,11 +473,15 @@ class BatchResolveRequest(google.protobuf.message.Message):
         namespace: builtins.str = ...,
         references: collections.abc.Iterable[builtins.str] | None = ...,
         read: promptwire.v1.common_pb2.ReadOptions | None = ...,
+        key: builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["read", b"read"]
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_key", b"_key", "key", b"key", "read", b"read"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["namespace", b"namespace", "read", b"read", "references", b"references"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_key", b"_key", "key", b"key", "namespace", b"namespace", "read", b"read", "references", b"references"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__key: typing_extensions.TypeAlias = typing.Literal["key"]
+    _WhichOneofArgType__key: typing_extensions.TypeAlias = typing.Literal["_key", b"_key"]
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__key) -> _WhichOneofReturnType__key | None: ...
 
 Global___BatchResolveRequest: typing_extensions.TypeAlias = BatchResolveRequest
 
@@ -497,6 +523,7 @@ class ResolveOutcome(google.protobuf.message.Message):
     REFERENCE_FIELD_NUMBER: builtins.int
     VERSION_FIELD_NUMBER: builtins.int
     PROBLEM_FIELD_NUMBER: builtins.int
+    SPLIT_FIELD_NUMBER: builtins.int
     reference: builtins.str
     """As it was asked for."""
     @property
@@ -507,16 +534,21 @@ class ResolveOutcome(google.protobuf.message.Message):
     def problem(self) -> Global___Problem:
         """Why there is none."""
 
+    @property
+    def split(self) -> promptwire.v1.common_pb2.Split:
+        """The split, when the alias is one."""
+
     def __init__(
         self,
         *,
         reference: builtins.str = ...,
         version: promptwire.v1.common_pb2.PromptVersion | None = ...,
         problem: Global___Problem | None = ...,
+        split: promptwire.v1.common_pb2.Split | None = ...,
     ) -> None: ...
-    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["outcome", b"outcome", "problem", b"problem", "version", b"version"]
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["outcome", b"outcome", "problem", b"problem", "split", b"split", "version", b"version"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["outcome", b"outcome", "problem", b"problem", "reference", b"reference", "version", b"version"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["outcome", b"outcome", "problem", b"problem", "reference", b"reference", "split", b"split", "version", b"version"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_outcome: typing_extensions.TypeAlias = typing.Literal["version", "problem"]
     _WhichOneofArgType_outcome: typing_extensions.TypeAlias = typing.Literal["outcome", b"outcome"]
@@ -1426,6 +1458,1189 @@ class Change(google.protobuf.message.Message):
 Global___Change: typing_extensions.TypeAlias = Change
 
 @typing.final
+class SetAliasSplitRequest(google.protobuf.message.Message):
+    """Request of SetAliasSplit."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    @typing.final
+    class WeightsEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.int
+        value: builtins.float
+        def __init__(
+            self,
+            *,
+            key: builtins.int = ...,
+            value: builtins.float = ...,
+        ) -> None: ...
+        _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["key", b"key", "value", b"value"]
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+    NAMESPACE_FIELD_NUMBER: builtins.int
+    NAME_FIELD_NUMBER: builtins.int
+    ALIAS_FIELD_NUMBER: builtins.int
+    WEIGHTS_FIELD_NUMBER: builtins.int
+    SALT_FIELD_NUMBER: builtins.int
+    EXPECTED_VERSION_FIELD_NUMBER: builtins.int
+    WRITE_FIELD_NUMBER: builtins.int
+    namespace: builtins.str
+    """Namespace; empty means `default`."""
+    name: builtins.str
+    """Prompt's name."""
+    alias: builtins.str
+    """Alias."""
+    salt: builtins.str
+    """At most 64 characters; absent: the salt that it has, or a random one."""
+    expected_version: builtins.int
+    """Only if the alias points at this version now; 0 for "only if there is no such alias"."""
+    @property
+    def weights(self) -> google.protobuf.internal.containers.ScalarMap[builtins.int, builtins.float]:
+        """Version to its share: numbers from 0, of any sum, at most 100 above 0."""
+
+    @property
+    def write(self) -> promptwire.v1.common_pb2.WriteOptions:
+        """Request id, actor, reason, precondition."""
+
+    def __init__(
+        self,
+        *,
+        namespace: builtins.str = ...,
+        name: builtins.str = ...,
+        alias: builtins.str = ...,
+        weights: collections.abc.Mapping[builtins.int, builtins.float] | None = ...,
+        salt: builtins.str | None = ...,
+        expected_version: builtins.int | None = ...,
+        write: promptwire.v1.common_pb2.WriteOptions | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_expected_version", b"_expected_version", "_salt", b"_salt", "expected_version", b"expected_version", "salt", b"salt", "write", b"write"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_expected_version", b"_expected_version", "_salt", b"_salt", "alias", b"alias", "expected_version", b"expected_version", "name", b"name", "namespace", b"namespace", "salt", b"salt", "weights", b"weights", "write", b"write"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__expected_version: typing_extensions.TypeAlias = typing.Literal["expected_version"]
+    _WhichOneofArgType__expected_version: typing_extensions.TypeAlias = typing.Literal["_expected_version", b"_expected_version"]
+    _WhichOneofReturnType__salt: typing_extensions.TypeAlias = typing.Literal["salt"]
+    _WhichOneofArgType__salt: typing_extensions.TypeAlias = typing.Literal["_salt", b"_salt"]
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__expected_version) -> _WhichOneofReturnType__expected_version | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__salt) -> _WhichOneofReturnType__salt | None: ...
+
+Global___SetAliasSplitRequest: typing_extensions.TypeAlias = SetAliasSplitRequest
+
+@typing.final
+class SetAliasSplitResponse(google.protobuf.message.Message):
+    """Response of SetAliasSplit."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SPLIT_FIELD_NUMBER: builtins.int
+    PREVIOUS_VERSION_FIELD_NUMBER: builtins.int
+    PREVIOUS_SPLIT_FIELD_NUMBER: builtins.int
+    REVISION_FIELD_NUMBER: builtins.int
+    previous_version: builtins.int
+    """What it pointed at before; 0 for nothing or a split."""
+    @property
+    def split(self) -> promptwire.v1.common_pb2.Split:
+        """What the alias points at now."""
+
+    @property
+    def previous_split(self) -> promptwire.v1.common_pb2.Split:
+        """What it pointed at before, when it was split."""
+
+    @property
+    def revision(self) -> promptwire.v1.common_pb2.Revision:
+        """The write's place in history."""
+
+    def __init__(
+        self,
+        *,
+        split: promptwire.v1.common_pb2.Split | None = ...,
+        previous_version: builtins.int = ...,
+        previous_split: promptwire.v1.common_pb2.Split | None = ...,
+        revision: promptwire.v1.common_pb2.Revision | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["previous_split", b"previous_split", "revision", b"revision", "split", b"split"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["previous_split", b"previous_split", "previous_version", b"previous_version", "revision", b"revision", "split", b"split"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___SetAliasSplitResponse: typing_extensions.TypeAlias = SetAliasSplitResponse
+
+@typing.final
+class RollbackAliasRequest(google.protobuf.message.Message):
+    """Request of RollbackAlias."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAMESPACE_FIELD_NUMBER: builtins.int
+    NAME_FIELD_NUMBER: builtins.int
+    ALIAS_FIELD_NUMBER: builtins.int
+    AT_FIELD_NUMBER: builtins.int
+    EXPECTED_VERSION_FIELD_NUMBER: builtins.int
+    WRITE_FIELD_NUMBER: builtins.int
+    namespace: builtins.str
+    """Namespace; empty means `default`."""
+    name: builtins.str
+    """Prompt's name."""
+    alias: builtins.str
+    """Alias."""
+    expected_version: builtins.int
+    """Only if the alias points at this version now."""
+    @property
+    def at(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """Back to what it pointed at then; absent: to what it pointed at before. A roll-back is an undoing: the next one goes back
+        further.
+        """
+
+    @property
+    def write(self) -> promptwire.v1.common_pb2.WriteOptions:
+        """Request id, actor, reason, precondition."""
+
+    def __init__(
+        self,
+        *,
+        namespace: builtins.str = ...,
+        name: builtins.str = ...,
+        alias: builtins.str = ...,
+        at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        expected_version: builtins.int | None = ...,
+        write: promptwire.v1.common_pb2.WriteOptions | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_expected_version", b"_expected_version", "at", b"at", "expected_version", b"expected_version", "write", b"write"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_expected_version", b"_expected_version", "alias", b"alias", "at", b"at", "expected_version", b"expected_version", "name", b"name", "namespace", b"namespace", "write", b"write"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__expected_version: typing_extensions.TypeAlias = typing.Literal["expected_version"]
+    _WhichOneofArgType__expected_version: typing_extensions.TypeAlias = typing.Literal["_expected_version", b"_expected_version"]
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__expected_version) -> _WhichOneofReturnType__expected_version | None: ...
+
+Global___RollbackAliasRequest: typing_extensions.TypeAlias = RollbackAliasRequest
+
+@typing.final
+class RollbackAliasResponse(google.protobuf.message.Message):
+    """Response of RollbackAlias."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: builtins.int
+    PREVIOUS_VERSION_FIELD_NUMBER: builtins.int
+    REVISION_FIELD_NUMBER: builtins.int
+    SPLIT_FIELD_NUMBER: builtins.int
+    version: builtins.int
+    """What the alias points at now."""
+    previous_version: builtins.int
+    """What it pointed at before; 0 when it was absent; the same as `version` when it pointed there already."""
+    @property
+    def revision(self) -> promptwire.v1.common_pb2.Revision:
+        """The write's place in history."""
+
+    @property
+    def split(self) -> promptwire.v1.common_pb2.Split:
+        """What the alias points at now, when that is a split; `version` is 0 then."""
+
+    def __init__(
+        self,
+        *,
+        version: builtins.int = ...,
+        previous_version: builtins.int = ...,
+        revision: promptwire.v1.common_pb2.Revision | None = ...,
+        split: promptwire.v1.common_pb2.Split | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["revision", b"revision", "split", b"split"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["previous_version", b"previous_version", "revision", b"revision", "split", b"split", "version", b"version"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___RollbackAliasResponse: typing_extensions.TypeAlias = RollbackAliasResponse
+
+@typing.final
+class ListAliasHistoryRequest(google.protobuf.message.Message):
+    """Request of ListAliasHistory."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAMESPACE_FIELD_NUMBER: builtins.int
+    NAME_FIELD_NUMBER: builtins.int
+    ALIAS_FIELD_NUMBER: builtins.int
+    PAGE_SIZE_FIELD_NUMBER: builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    namespace: builtins.str
+    """Namespace; empty means `default`."""
+    name: builtins.str
+    """Prompt's name."""
+    alias: builtins.str
+    """Alias."""
+    page_size: builtins.int
+    """At most this many in a page: 1-1,000; 0 means 100."""
+    page_token: builtins.str
+    """`next_page_token` of the page before; empty for the first."""
+    def __init__(
+        self,
+        *,
+        namespace: builtins.str = ...,
+        name: builtins.str = ...,
+        alias: builtins.str = ...,
+        page_size: builtins.int = ...,
+        page_token: builtins.str = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["alias", b"alias", "name", b"name", "namespace", b"namespace", "page_size", b"page_size", "page_token", b"page_token"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___ListAliasHistoryRequest: typing_extensions.TypeAlias = ListAliasHistoryRequest
+
+@typing.final
+class ListAliasHistoryResponse(google.protobuf.message.Message):
+    """Response of ListAliasHistory."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    MOVES_FIELD_NUMBER: builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    INFO_FIELD_NUMBER: builtins.int
+    next_page_token: builtins.str
+    """For the next page; empty on the last one."""
+    @property
+    def moves(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___AliasMove]:
+        """Newest first."""
+
+    @property
+    def info(self) -> promptwire.v1.common_pb2.ReadInfo:
+        """How good the page is."""
+
+    def __init__(
+        self,
+        *,
+        moves: collections.abc.Iterable[Global___AliasMove] | None = ...,
+        next_page_token: builtins.str = ...,
+        info: promptwire.v1.common_pb2.ReadInfo | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["info", b"info"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["info", b"info", "moves", b"moves", "next_page_token", b"next_page_token"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___ListAliasHistoryResponse: typing_extensions.TypeAlias = ListAliasHistoryResponse
+
+@typing.final
+class AliasMove(google.protobuf.message.Message):
+    """One change of one alias."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    REVISION_FIELD_NUMBER: builtins.int
+    TIME_FIELD_NUMBER: builtins.int
+    ACTOR_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    VERSION_FIELD_NUMBER: builtins.int
+    PREVIOUS_VERSION_FIELD_NUMBER: builtins.int
+    ROLLBACK_FIELD_NUMBER: builtins.int
+    SPLIT_FIELD_NUMBER: builtins.int
+    PREVIOUS_SPLIT_FIELD_NUMBER: builtins.int
+    actor: builtins.str
+    """Who."""
+    reason: builtins.str
+    """Why, as they said."""
+    request_id: builtins.str
+    """Id of the request."""
+    version: builtins.int
+    """What it points at since; 0 when it was deleted."""
+    previous_version: builtins.int
+    """What it pointed at before; 0 when it was new."""
+    rollback: builtins.bool
+    """It went back to an earlier target."""
+    @property
+    def revision(self) -> promptwire.v1.common_pb2.Revision:
+        """Its place in history."""
+
+    @property
+    def time(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """When, by the store's clock."""
+
+    @property
+    def split(self) -> promptwire.v1.common_pb2.Split:
+        """What it points at since, when it is split; `version` is 0 then."""
+
+    @property
+    def previous_split(self) -> promptwire.v1.common_pb2.Split:
+        """What it pointed at before, when it was split."""
+
+    def __init__(
+        self,
+        *,
+        revision: promptwire.v1.common_pb2.Revision | None = ...,
+        time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        actor: builtins.str = ...,
+        reason: builtins.str = ...,
+        request_id: builtins.str = ...,
+        version: builtins.int = ...,
+        previous_version: builtins.int = ...,
+        rollback: builtins.bool = ...,
+        split: promptwire.v1.common_pb2.Split | None = ...,
+        previous_split: promptwire.v1.common_pb2.Split | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["previous_split", b"previous_split", "revision", b"revision", "split", b"split", "time", b"time"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["actor", b"actor", "previous_split", b"previous_split", "previous_version", b"previous_version", "reason", b"reason", "request_id", b"request_id", "revision", b"revision", "rollback", b"rollback", "split", b"split", "time", b"time", "version", b"version"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___AliasMove: typing_extensions.TypeAlias = AliasMove
+
+@typing.final
+class DeleteVersionRequest(google.protobuf.message.Message):
+    """Request of DeleteVersion."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAMESPACE_FIELD_NUMBER: builtins.int
+    NAME_FIELD_NUMBER: builtins.int
+    VERSION_FIELD_NUMBER: builtins.int
+    DROP_ALIASES_FIELD_NUMBER: builtins.int
+    WRITE_FIELD_NUMBER: builtins.int
+    namespace: builtins.str
+    """Namespace; empty means `default`."""
+    name: builtins.str
+    """Prompt's name."""
+    version: builtins.int
+    """Version number, >= 1."""
+    drop_aliases: builtins.bool
+    """Aliases that lead to the version go with it; without this they refuse it: FAILED_PRECONDITION, VERSION_ALIASED."""
+    @property
+    def write(self) -> promptwire.v1.common_pb2.WriteOptions:
+        """Request id, actor, reason, precondition."""
+
+    def __init__(
+        self,
+        *,
+        namespace: builtins.str = ...,
+        name: builtins.str = ...,
+        version: builtins.int = ...,
+        drop_aliases: builtins.bool = ...,
+        write: promptwire.v1.common_pb2.WriteOptions | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["write", b"write"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["drop_aliases", b"drop_aliases", "name", b"name", "namespace", b"namespace", "version", b"version", "write", b"write"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___DeleteVersionRequest: typing_extensions.TypeAlias = DeleteVersionRequest
+
+@typing.final
+class DeleteVersionResponse(google.protobuf.message.Message):
+    """Response of DeleteVersion."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    REVISION_FIELD_NUMBER: builtins.int
+    @property
+    def revision(self) -> promptwire.v1.common_pb2.Revision:
+        """The write's place in history."""
+
+    def __init__(
+        self,
+        *,
+        revision: promptwire.v1.common_pb2.Revision | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["revision", b"revision"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["revision", b"revision"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___DeleteVersionResponse: typing_extensions.TypeAlias = DeleteVersionResponse
+
+@typing.final
+class UndeleteVersionRequest(google.protobuf.message.Message):
+    """Request of UndeleteVersion."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAMESPACE_FIELD_NUMBER: builtins.int
+    NAME_FIELD_NUMBER: builtins.int
+    VERSION_FIELD_NUMBER: builtins.int
+    WRITE_FIELD_NUMBER: builtins.int
+    namespace: builtins.str
+    """Namespace; empty means `default`."""
+    name: builtins.str
+    """Prompt's name."""
+    version: builtins.int
+    """Version number, >= 1."""
+    @property
+    def write(self) -> promptwire.v1.common_pb2.WriteOptions:
+        """Request id, actor, reason, precondition."""
+
+    def __init__(
+        self,
+        *,
+        namespace: builtins.str = ...,
+        name: builtins.str = ...,
+        version: builtins.int = ...,
+        write: promptwire.v1.common_pb2.WriteOptions | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["write", b"write"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["name", b"name", "namespace", b"namespace", "version", b"version", "write", b"write"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___UndeleteVersionRequest: typing_extensions.TypeAlias = UndeleteVersionRequest
+
+@typing.final
+class UndeleteVersionResponse(google.protobuf.message.Message):
+    """Response of UndeleteVersion."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    REVISION_FIELD_NUMBER: builtins.int
+    @property
+    def revision(self) -> promptwire.v1.common_pb2.Revision:
+        """The write's place in history."""
+
+    def __init__(
+        self,
+        *,
+        revision: promptwire.v1.common_pb2.Revision | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["revision", b"revision"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["revision", b"revision"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___UndeleteVersionResponse: typing_extensions.TypeAlias = UndeleteVersionResponse
+
+@typing.final
+class DeletePromptRequest(google.protobuf.message.Message):
+    """Request of DeletePrompt."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAMESPACE_FIELD_NUMBER: builtins.int
+    NAME_FIELD_NUMBER: builtins.int
+    WRITE_FIELD_NUMBER: builtins.int
+    namespace: builtins.str
+    """Namespace; empty means `default`."""
+    name: builtins.str
+    """Prompt's name."""
+    @property
+    def write(self) -> promptwire.v1.common_pb2.WriteOptions:
+        """Request id, actor, reason, precondition."""
+
+    def __init__(
+        self,
+        *,
+        namespace: builtins.str = ...,
+        name: builtins.str = ...,
+        write: promptwire.v1.common_pb2.WriteOptions | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["write", b"write"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["name", b"name", "namespace", b"namespace", "write", b"write"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___DeletePromptRequest: typing_extensions.TypeAlias = DeletePromptRequest
+
+@typing.final
+class DeletePromptResponse(google.protobuf.message.Message):
+    """Response of DeletePrompt."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    REVISION_FIELD_NUMBER: builtins.int
+    @property
+    def revision(self) -> promptwire.v1.common_pb2.Revision:
+        """The write's place in history."""
+
+    def __init__(
+        self,
+        *,
+        revision: promptwire.v1.common_pb2.Revision | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["revision", b"revision"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["revision", b"revision"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___DeletePromptResponse: typing_extensions.TypeAlias = DeletePromptResponse
+
+@typing.final
+class UndeletePromptRequest(google.protobuf.message.Message):
+    """Request of UndeletePrompt."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAMESPACE_FIELD_NUMBER: builtins.int
+    NAME_FIELD_NUMBER: builtins.int
+    WRITE_FIELD_NUMBER: builtins.int
+    namespace: builtins.str
+    """Namespace; empty means `default`."""
+    name: builtins.str
+    """Prompt's name."""
+    @property
+    def write(self) -> promptwire.v1.common_pb2.WriteOptions:
+        """Request id, actor, reason, precondition."""
+
+    def __init__(
+        self,
+        *,
+        namespace: builtins.str = ...,
+        name: builtins.str = ...,
+        write: promptwire.v1.common_pb2.WriteOptions | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["write", b"write"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["name", b"name", "namespace", b"namespace", "write", b"write"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___UndeletePromptRequest: typing_extensions.TypeAlias = UndeletePromptRequest
+
+@typing.final
+class UndeletePromptResponse(google.protobuf.message.Message):
+    """Response of UndeletePrompt."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    REVISION_FIELD_NUMBER: builtins.int
+    @property
+    def revision(self) -> promptwire.v1.common_pb2.Revision:
+        """The write's place in history."""
+
+    def __init__(
+        self,
+        *,
+        revision: promptwire.v1.common_pb2.Revision | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["revision", b"revision"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["revision", b"revision"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___UndeletePromptResponse: typing_extensions.TypeAlias = UndeletePromptResponse
+
+@typing.final
+class ListDeletedRequest(google.protobuf.message.Message):
+    """Request of ListDeleted."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAMESPACE_FIELD_NUMBER: builtins.int
+    PAGE_SIZE_FIELD_NUMBER: builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    namespace: builtins.str
+    """Namespace; empty means `default`."""
+    page_size: builtins.int
+    """At most this many in a page: 1-1,000; 0 means 100."""
+    page_token: builtins.str
+    """`next_page_token` of the page before; empty for the first."""
+    def __init__(
+        self,
+        *,
+        namespace: builtins.str = ...,
+        page_size: builtins.int = ...,
+        page_token: builtins.str = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["namespace", b"namespace", "page_size", b"page_size", "page_token", b"page_token"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___ListDeletedRequest: typing_extensions.TypeAlias = ListDeletedRequest
+
+@typing.final
+class ListDeletedResponse(google.protobuf.message.Message):
+    """Response of ListDeleted."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    DELETED_FIELD_NUMBER: builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    INFO_FIELD_NUMBER: builtins.int
+    next_page_token: builtins.str
+    """For the next page; empty on the last one."""
+    @property
+    def deleted(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Deleted]:
+        """What was deleted first comes first."""
+
+    @property
+    def info(self) -> promptwire.v1.common_pb2.ReadInfo:
+        """How good the page is."""
+
+    def __init__(
+        self,
+        *,
+        deleted: collections.abc.Iterable[Global___Deleted] | None = ...,
+        next_page_token: builtins.str = ...,
+        info: promptwire.v1.common_pb2.ReadInfo | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["info", b"info"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["deleted", b"deleted", "info", b"info", "next_page_token", b"next_page_token"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___ListDeletedResponse: typing_extensions.TypeAlias = ListDeletedResponse
+
+@typing.final
+class Deleted(google.protobuf.message.Message):
+    """A prompt or version that is deleted and not purged yet."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    VERSION_FIELD_NUMBER: builtins.int
+    DELETE_TIME_FIELD_NUMBER: builtins.int
+    PURGE_TIME_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """Prompt's name."""
+    version: builtins.int
+    """Version number; 0 when the whole prompt is deleted."""
+    @property
+    def delete_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """When it was deleted, by the store's clock."""
+
+    @property
+    def purge_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """When it may be purged at the earliest."""
+
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        version: builtins.int = ...,
+        delete_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        purge_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["delete_time", b"delete_time", "purge_time", b"purge_time"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["delete_time", b"delete_time", "name", b"name", "purge_time", b"purge_time", "version", b"version"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___Deleted: typing_extensions.TypeAlias = Deleted
+
+@typing.final
+class ReleaseRequest(google.protobuf.message.Message):
+    """Request of Release."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAMESPACE_FIELD_NUMBER: builtins.int
+    TITLE_FIELD_NUMBER: builtins.int
+    STEPS_FIELD_NUMBER: builtins.int
+    DRY_RUN_FIELD_NUMBER: builtins.int
+    WRITE_FIELD_NUMBER: builtins.int
+    namespace: builtins.str
+    """Namespace; empty means `default`."""
+    title: builtins.str
+    """What it is called, for lists; 1-200 characters."""
+    dry_run: builtins.bool
+    """Only tell what it would do; nothing is written."""
+    @property
+    def steps(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___ReleaseStep]:
+        """1-1,000 steps, in order. No alias twice."""
+
+    @property
+    def write(self) -> promptwire.v1.common_pb2.WriteOptions:
+        """Request id, actor, reason; without a precondition."""
+
+    def __init__(
+        self,
+        *,
+        namespace: builtins.str = ...,
+        title: builtins.str = ...,
+        steps: collections.abc.Iterable[Global___ReleaseStep] | None = ...,
+        dry_run: builtins.bool = ...,
+        write: promptwire.v1.common_pb2.WriteOptions | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["write", b"write"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["dry_run", b"dry_run", "namespace", b"namespace", "steps", b"steps", "title", b"title", "write", b"write"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___ReleaseRequest: typing_extensions.TypeAlias = ReleaseRequest
+
+@typing.final
+class ReleaseStep(google.protobuf.message.Message):
+    """One step of a release."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    REGISTER_FIELD_NUMBER: builtins.int
+    MOVE_FIELD_NUMBER: builtins.int
+    REMOVE_FIELD_NUMBER: builtins.int
+    @property
+    def register(self) -> Global___RegisterStep:
+        """Registers a version."""
+
+    @property
+    def move(self) -> Global___MoveStep:
+        """Points an alias at a version."""
+
+    @property
+    def remove(self) -> Global___RemoveStep:
+        """Removes an alias."""
+
+    def __init__(
+        self,
+        *,
+        register: Global___RegisterStep | None = ...,
+        move: Global___MoveStep | None = ...,
+        remove: Global___RemoveStep | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["move", b"move", "register", b"register", "remove", b"remove", "step", b"step"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["move", b"move", "register", b"register", "remove", b"remove", "step", b"step"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_step: typing_extensions.TypeAlias = typing.Literal["register", "move", "remove"]
+    _WhichOneofArgType_step: typing_extensions.TypeAlias = typing.Literal["step", b"step"]
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_step) -> _WhichOneofReturnType_step | None: ...
+
+Global___ReleaseStep: typing_extensions.TypeAlias = ReleaseStep
+
+@typing.final
+class RegisterStep(google.protobuf.message.Message):
+    """Registers a version."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    @typing.final
+    class TagsEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.str
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.str = ...,
+        ) -> None: ...
+        _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["key", b"key", "value", b"value"]
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+    NAME_FIELD_NUMBER: builtins.int
+    CONTENT_FIELD_NUMBER: builtins.int
+    COMMIT_MESSAGE_FIELD_NUMBER: builtins.int
+    TAGS_FIELD_NUMBER: builtins.int
+    ALIASES_FIELD_NUMBER: builtins.int
+    EXPECTED_LATEST_VERSION_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """Prompt's name."""
+    commit_message: builtins.str
+    """See PromptVersion.commit_message."""
+    expected_latest_version: builtins.int
+    """Only if this is the prompt's newest version so far; 0 for "only if there is no such prompt"."""
+    @property
+    def content(self) -> promptwire.v1.common_pb2.Content:
+        """What the new version says."""
+
+    @property
+    def tags(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]:
+        """Tags of the new version."""
+
+    @property
+    def aliases(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Aliases to point at the new version."""
+
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        content: promptwire.v1.common_pb2.Content | None = ...,
+        commit_message: builtins.str = ...,
+        tags: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
+        aliases: collections.abc.Iterable[builtins.str] | None = ...,
+        expected_latest_version: builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_expected_latest_version", b"_expected_latest_version", "content", b"content", "expected_latest_version", b"expected_latest_version"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_expected_latest_version", b"_expected_latest_version", "aliases", b"aliases", "commit_message", b"commit_message", "content", b"content", "expected_latest_version", b"expected_latest_version", "name", b"name", "tags", b"tags"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__expected_latest_version: typing_extensions.TypeAlias = typing.Literal["expected_latest_version"]
+    _WhichOneofArgType__expected_latest_version: typing_extensions.TypeAlias = typing.Literal["_expected_latest_version", b"_expected_latest_version"]
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__expected_latest_version) -> _WhichOneofReturnType__expected_latest_version | None: ...
+
+Global___RegisterStep: typing_extensions.TypeAlias = RegisterStep
+
+@typing.final
+class MoveStep(google.protobuf.message.Message):
+    """Points an alias at a version."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    ALIAS_FIELD_NUMBER: builtins.int
+    VERSION_FIELD_NUMBER: builtins.int
+    EXPECTED_VERSION_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """Prompt's name."""
+    alias: builtins.str
+    """Alias."""
+    version: builtins.int
+    """Version number, >= 1."""
+    expected_version: builtins.int
+    """Only if the alias points there now; 0 for "only if there is no such alias"."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        alias: builtins.str = ...,
+        version: builtins.int = ...,
+        expected_version: builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_expected_version", b"_expected_version", "expected_version", b"expected_version"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_expected_version", b"_expected_version", "alias", b"alias", "expected_version", b"expected_version", "name", b"name", "version", b"version"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__expected_version: typing_extensions.TypeAlias = typing.Literal["expected_version"]
+    _WhichOneofArgType__expected_version: typing_extensions.TypeAlias = typing.Literal["_expected_version", b"_expected_version"]
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__expected_version) -> _WhichOneofReturnType__expected_version | None: ...
+
+Global___MoveStep: typing_extensions.TypeAlias = MoveStep
+
+@typing.final
+class RemoveStep(google.protobuf.message.Message):
+    """Removes an alias."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    ALIAS_FIELD_NUMBER: builtins.int
+    EXPECTED_VERSION_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """Prompt's name."""
+    alias: builtins.str
+    """Alias."""
+    expected_version: builtins.int
+    """Only if the alias points there now."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        alias: builtins.str = ...,
+        expected_version: builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_expected_version", b"_expected_version", "expected_version", b"expected_version"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_expected_version", b"_expected_version", "alias", b"alias", "expected_version", b"expected_version", "name", b"name"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__expected_version: typing_extensions.TypeAlias = typing.Literal["expected_version"]
+    _WhichOneofArgType__expected_version: typing_extensions.TypeAlias = typing.Literal["_expected_version", b"_expected_version"]
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__expected_version) -> _WhichOneofReturnType__expected_version | None: ...
+
+Global___RemoveStep: typing_extensions.TypeAlias = RemoveStep
+
+@typing.final
+class ReleaseResponse(google.protobuf.message.Message):
+    """Response of Release."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    EFFECTS_FIELD_NUMBER: builtins.int
+    REVISION_FIELD_NUMBER: builtins.int
+    @property
+    def effects(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___ReleaseEffect]:
+        """What each step did, or would do, in order; a registration's aliases follow it."""
+
+    @property
+    def revision(self) -> promptwire.v1.common_pb2.Revision:
+        """The write's place in history, whose number names the release; for a dry run, where the store stood."""
+
+    def __init__(
+        self,
+        *,
+        effects: collections.abc.Iterable[Global___ReleaseEffect] | None = ...,
+        revision: promptwire.v1.common_pb2.Revision | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["revision", b"revision"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["effects", b"effects", "revision", b"revision"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___ReleaseResponse: typing_extensions.TypeAlias = ReleaseResponse
+
+@typing.final
+class ReleaseEffect(google.protobuf.message.Message):
+    """What a step did, or would do."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    ALIAS_FIELD_NUMBER: builtins.int
+    VERSION_FIELD_NUMBER: builtins.int
+    PREVIOUS_VERSION_FIELD_NUMBER: builtins.int
+    PROBLEM_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """Prompt's name."""
+    alias: builtins.str
+    """Alias; empty for a registration."""
+    version: builtins.int
+    """The version made, or pointed at since; 0 when the alias is removed."""
+    previous_version: builtins.int
+    """What the alias pointed at before; 0 for nothing."""
+    @property
+    def problem(self) -> Global___Problem:
+        """In a dry run: why the step would be refused."""
+
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        alias: builtins.str = ...,
+        version: builtins.int = ...,
+        previous_version: builtins.int = ...,
+        problem: Global___Problem | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["problem", b"problem"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["alias", b"alias", "name", b"name", "previous_version", b"previous_version", "problem", b"problem", "version", b"version"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___ReleaseEffect: typing_extensions.TypeAlias = ReleaseEffect
+
+@typing.final
+class UndoReleaseRequest(google.protobuf.message.Message):
+    """Request of UndoRelease."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAMESPACE_FIELD_NUMBER: builtins.int
+    NUMBER_FIELD_NUMBER: builtins.int
+    WRITE_FIELD_NUMBER: builtins.int
+    namespace: builtins.str
+    """Namespace; empty means `default`."""
+    number: builtins.int
+    """Number of the release's revision."""
+    @property
+    def write(self) -> promptwire.v1.common_pb2.WriteOptions:
+        """Request id, actor, reason; without a precondition."""
+
+    def __init__(
+        self,
+        *,
+        namespace: builtins.str = ...,
+        number: builtins.int = ...,
+        write: promptwire.v1.common_pb2.WriteOptions | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["write", b"write"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["namespace", b"namespace", "number", b"number", "write", b"write"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___UndoReleaseRequest: typing_extensions.TypeAlias = UndoReleaseRequest
+
+@typing.final
+class UndoReleaseResponse(google.protobuf.message.Message):
+    """Response of UndoRelease."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    EFFECTS_FIELD_NUMBER: builtins.int
+    REVISION_FIELD_NUMBER: builtins.int
+    @property
+    def effects(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___ReleaseEffect]:
+        """Each alias that moved back."""
+
+    @property
+    def revision(self) -> promptwire.v1.common_pb2.Revision:
+        """The write's place in history; it is a release, too."""
+
+    def __init__(
+        self,
+        *,
+        effects: collections.abc.Iterable[Global___ReleaseEffect] | None = ...,
+        revision: promptwire.v1.common_pb2.Revision | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["revision", b"revision"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["effects", b"effects", "revision", b"revision"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___UndoReleaseResponse: typing_extensions.TypeAlias = UndoReleaseResponse
+
+@typing.final
+class ListReleasesRequest(google.protobuf.message.Message):
+    """Request of ListReleases."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAMESPACE_FIELD_NUMBER: builtins.int
+    PAGE_SIZE_FIELD_NUMBER: builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    namespace: builtins.str
+    """Namespace; empty means `default`."""
+    page_size: builtins.int
+    """At most this many in a page: 1-1,000; 0 means 100."""
+    page_token: builtins.str
+    """`next_page_token` of the page before; empty for the first."""
+    def __init__(
+        self,
+        *,
+        namespace: builtins.str = ...,
+        page_size: builtins.int = ...,
+        page_token: builtins.str = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["namespace", b"namespace", "page_size", b"page_size", "page_token", b"page_token"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___ListReleasesRequest: typing_extensions.TypeAlias = ListReleasesRequest
+
+@typing.final
+class ListReleasesResponse(google.protobuf.message.Message):
+    """Response of ListReleases."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    RELEASES_FIELD_NUMBER: builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    INFO_FIELD_NUMBER: builtins.int
+    next_page_token: builtins.str
+    """For the next page; empty on the last one."""
+    @property
+    def releases(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___KeptWrite]:
+        """Newest first."""
+
+    @property
+    def info(self) -> promptwire.v1.common_pb2.ReadInfo:
+        """How good the page is."""
+
+    def __init__(
+        self,
+        *,
+        releases: collections.abc.Iterable[Global___KeptWrite] | None = ...,
+        next_page_token: builtins.str = ...,
+        info: promptwire.v1.common_pb2.ReadInfo | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["info", b"info"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["info", b"info", "next_page_token", b"next_page_token", "releases", b"releases"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___ListReleasesResponse: typing_extensions.TypeAlias = ListReleasesResponse
+
+@typing.final
+class ListAuditRequest(google.protobuf.message.Message):
+    """Request of ListAudit."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAMESPACE_FIELD_NUMBER: builtins.int
+    PAGE_SIZE_FIELD_NUMBER: builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    AFTER_FIELD_NUMBER: builtins.int
+    namespace: builtins.str
+    """Namespace; empty means `default`."""
+    page_size: builtins.int
+    """At most this many in a page: 1-1,000; 0 means 100."""
+    page_token: builtins.str
+    """`next_page_token` of the page before; empty for the first."""
+    after: builtins.int
+    """Only writes after this revision number."""
+    def __init__(
+        self,
+        *,
+        namespace: builtins.str = ...,
+        page_size: builtins.int = ...,
+        page_token: builtins.str = ...,
+        after: builtins.int = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["after", b"after", "namespace", b"namespace", "page_size", b"page_size", "page_token", b"page_token"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___ListAuditRequest: typing_extensions.TypeAlias = ListAuditRequest
+
+@typing.final
+class ListAuditResponse(google.protobuf.message.Message):
+    """Response of ListAudit."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    WRITES_FIELD_NUMBER: builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    INFO_FIELD_NUMBER: builtins.int
+    next_page_token: builtins.str
+    """For the next page; empty on the last one."""
+    @property
+    def writes(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___KeptWrite]:
+        """Oldest first."""
+
+    @property
+    def info(self) -> promptwire.v1.common_pb2.ReadInfo:
+        """How good the page is."""
+
+    def __init__(
+        self,
+        *,
+        writes: collections.abc.Iterable[Global___KeptWrite] | None = ...,
+        next_page_token: builtins.str = ...,
+        info: promptwire.v1.common_pb2.ReadInfo | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["info", b"info"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["info", b"info", "next_page_token", b"next_page_token", "writes", b"writes"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___ListAuditResponse: typing_extensions.TypeAlias = ListAuditResponse
+
+@typing.final
+class KeptWrite(google.protobuf.message.Message):
+    """A write as it is kept for ever. Tags of over 256 bytes are kept by their size only."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    REVISION_FIELD_NUMBER: builtins.int
+    TIME_FIELD_NUMBER: builtins.int
+    ACTOR_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    CHANGES_FIELD_NUMBER: builtins.int
+    RELEASE_FIELD_NUMBER: builtins.int
+    UNDOES_FIELD_NUMBER: builtins.int
+    UNDONE_BY_FIELD_NUMBER: builtins.int
+    actor: builtins.str
+    """Who."""
+    reason: builtins.str
+    """Why, as they said."""
+    request_id: builtins.str
+    """Id of the request."""
+    release: builtins.str
+    """Title, when it was a release."""
+    undoes: builtins.int
+    """Number of the release that it took back; 0 for none."""
+    undone_by: builtins.int
+    """Number of the release that took it back; 0 for none."""
+    @property
+    def revision(self) -> promptwire.v1.common_pb2.Revision:
+        """Its place in history."""
+
+    @property
+    def time(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """When, by the store's clock."""
+
+    @property
+    def changes(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Change]:
+        """What it changed."""
+
+    def __init__(
+        self,
+        *,
+        revision: promptwire.v1.common_pb2.Revision | None = ...,
+        time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        actor: builtins.str = ...,
+        reason: builtins.str = ...,
+        request_id: builtins.str = ...,
+        changes: collections.abc.Iterable[Global___Change] | None = ...,
+        release: builtins.str = ...,
+        undoes: builtins.int = ...,
+        undone_by: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["revision", b"revision", "time", b"time"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["actor", b"actor", "changes", b"changes", "reason", b"reason", "release", b"release", "request_id", b"request_id", "revision", b"revision", "time", b"time", "undoes", b"undoes", "undone_by", b"undone_by"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___KeptWrite: typing_extensions.TypeAlias = KeptWrite
+
+@typing.final
 class VersionDeleted(google.protobuf.message.Message):
     """A version was deleted."""
 
@@ -1546,20 +2761,34 @@ class AliasSet(google.protobuf.message.Message):
     ALIAS_FIELD_NUMBER: builtins.int
     VERSION_FIELD_NUMBER: builtins.int
     PREVIOUS_VERSION_FIELD_NUMBER: builtins.int
+    SPLIT_FIELD_NUMBER: builtins.int
+    PREVIOUS_SPLIT_FIELD_NUMBER: builtins.int
     alias: builtins.str
     """The alias."""
     version: builtins.int
     """What it points at now."""
     previous_version: builtins.int
     """What it pointed at before; 0 when it is new."""
+    @property
+    def split(self) -> promptwire.v1.common_pb2.Split:
+        """What it points at now, when it is split; `version` is 0 then."""
+
+    @property
+    def previous_split(self) -> promptwire.v1.common_pb2.Split:
+        """What it pointed at before, when it was split."""
+
     def __init__(
         self,
         *,
         alias: builtins.str = ...,
         version: builtins.int = ...,
         previous_version: builtins.int = ...,
+        split: promptwire.v1.common_pb2.Split | None = ...,
+        previous_split: promptwire.v1.common_pb2.Split | None = ...,
     ) -> None: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["alias", b"alias", "previous_version", b"previous_version", "version", b"version"]
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["previous_split", b"previous_split", "split", b"split"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["alias", b"alias", "previous_split", b"previous_split", "previous_version", b"previous_version", "split", b"split", "version", b"version"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___AliasSet: typing_extensions.TypeAlias = AliasSet
@@ -1572,17 +2801,25 @@ class AliasDeleted(google.protobuf.message.Message):
 
     ALIAS_FIELD_NUMBER: builtins.int
     PREVIOUS_VERSION_FIELD_NUMBER: builtins.int
+    PREVIOUS_SPLIT_FIELD_NUMBER: builtins.int
     alias: builtins.str
     """The alias."""
     previous_version: builtins.int
     """What it pointed at."""
+    @property
+    def previous_split(self) -> promptwire.v1.common_pb2.Split:
+        """What it pointed at, when it was split."""
+
     def __init__(
         self,
         *,
         alias: builtins.str = ...,
         previous_version: builtins.int = ...,
+        previous_split: promptwire.v1.common_pb2.Split | None = ...,
     ) -> None: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["alias", b"alias", "previous_version", b"previous_version"]
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["previous_split", b"previous_split"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["alias", b"alias", "previous_split", b"previous_split", "previous_version", b"previous_version"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___AliasDeleted: typing_extensions.TypeAlias = AliasDeleted

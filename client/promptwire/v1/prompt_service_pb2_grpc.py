@@ -76,6 +76,11 @@ class PromptServiceStub(object):
                 request_serializer=promptwire_dot_v1_dot_prompt__service__pb2.SetAliasRequest.SerializeToString,
                 response_deserializer=promptwire_dot_v1_dot_prompt__service__pb2.SetAliasResponse.FromString,
                 _registered_method=True)
+        self.SetAliasSplit = channel.unary_unary(
+                '/promptwire.v1.PromptService/SetAliasSplit',
+                request_serializer=promptwire_dot_v1_dot_prompt__service__pb2.SetAliasSplitRequest.SerializeToString,
+                response_deserializer=promptwire_dot_v1_dot_prompt__service__pb2.SetAliasSplitResponse.FromString,
+                _registered_method=True)
         self.DeleteAlias = channel.unary_unary(
                 '/promptwire.v1.PromptService/DeleteAlias',
                 request_serializer=promptwire_dot_v1_dot_prompt__service__pb2.DeleteAliasRequest.SerializeToString,
@@ -90,6 +95,61 @@ class PromptServiceStub(object):
                 '/promptwire.v1.PromptService/DeleteTags',
                 request_serializer=promptwire_dot_v1_dot_prompt__service__pb2.DeleteTagsRequest.SerializeToString,
                 response_deserializer=promptwire_dot_v1_dot_prompt__service__pb2.DeleteTagsResponse.FromString,
+                _registered_method=True)
+        self.RollbackAlias = channel.unary_unary(
+                '/promptwire.v1.PromptService/RollbackAlias',
+                request_serializer=promptwire_dot_v1_dot_prompt__service__pb2.RollbackAliasRequest.SerializeToString,
+                response_deserializer=promptwire_dot_v1_dot_prompt__service__pb2.RollbackAliasResponse.FromString,
+                _registered_method=True)
+        self.ListAliasHistory = channel.unary_unary(
+                '/promptwire.v1.PromptService/ListAliasHistory',
+                request_serializer=promptwire_dot_v1_dot_prompt__service__pb2.ListAliasHistoryRequest.SerializeToString,
+                response_deserializer=promptwire_dot_v1_dot_prompt__service__pb2.ListAliasHistoryResponse.FromString,
+                _registered_method=True)
+        self.DeleteVersion = channel.unary_unary(
+                '/promptwire.v1.PromptService/DeleteVersion',
+                request_serializer=promptwire_dot_v1_dot_prompt__service__pb2.DeleteVersionRequest.SerializeToString,
+                response_deserializer=promptwire_dot_v1_dot_prompt__service__pb2.DeleteVersionResponse.FromString,
+                _registered_method=True)
+        self.UndeleteVersion = channel.unary_unary(
+                '/promptwire.v1.PromptService/UndeleteVersion',
+                request_serializer=promptwire_dot_v1_dot_prompt__service__pb2.UndeleteVersionRequest.SerializeToString,
+                response_deserializer=promptwire_dot_v1_dot_prompt__service__pb2.UndeleteVersionResponse.FromString,
+                _registered_method=True)
+        self.DeletePrompt = channel.unary_unary(
+                '/promptwire.v1.PromptService/DeletePrompt',
+                request_serializer=promptwire_dot_v1_dot_prompt__service__pb2.DeletePromptRequest.SerializeToString,
+                response_deserializer=promptwire_dot_v1_dot_prompt__service__pb2.DeletePromptResponse.FromString,
+                _registered_method=True)
+        self.UndeletePrompt = channel.unary_unary(
+                '/promptwire.v1.PromptService/UndeletePrompt',
+                request_serializer=promptwire_dot_v1_dot_prompt__service__pb2.UndeletePromptRequest.SerializeToString,
+                response_deserializer=promptwire_dot_v1_dot_prompt__service__pb2.UndeletePromptResponse.FromString,
+                _registered_method=True)
+        self.ListDeleted = channel.unary_unary(
+                '/promptwire.v1.PromptService/ListDeleted',
+                request_serializer=promptwire_dot_v1_dot_prompt__service__pb2.ListDeletedRequest.SerializeToString,
+                response_deserializer=promptwire_dot_v1_dot_prompt__service__pb2.ListDeletedResponse.FromString,
+                _registered_method=True)
+        self.Release = channel.unary_unary(
+                '/promptwire.v1.PromptService/Release',
+                request_serializer=promptwire_dot_v1_dot_prompt__service__pb2.ReleaseRequest.SerializeToString,
+                response_deserializer=promptwire_dot_v1_dot_prompt__service__pb2.ReleaseResponse.FromString,
+                _registered_method=True)
+        self.UndoRelease = channel.unary_unary(
+                '/promptwire.v1.PromptService/UndoRelease',
+                request_serializer=promptwire_dot_v1_dot_prompt__service__pb2.UndoReleaseRequest.SerializeToString,
+                response_deserializer=promptwire_dot_v1_dot_prompt__service__pb2.UndoReleaseResponse.FromString,
+                _registered_method=True)
+        self.ListReleases = channel.unary_unary(
+                '/promptwire.v1.PromptService/ListReleases',
+                request_serializer=promptwire_dot_v1_dot_prompt__service__pb2.ListReleasesRequest.SerializeToString,
+                response_deserializer=promptwire_dot_v1_dot_prompt__service__pb2.ListReleasesResponse.FromString,
+                _registered_method=True)
+        self.ListAudit = channel.unary_unary(
+                '/promptwire.v1.PromptService/ListAudit',
+                request_serializer=promptwire_dot_v1_dot_prompt__service__pb2.ListAuditRequest.SerializeToString,
+                response_deserializer=promptwire_dot_v1_dot_prompt__service__pb2.ListAuditResponse.FromString,
                 _registered_method=True)
         self.Watch = channel.stream_stream(
                 '/promptwire.v1.PromptService/Watch',
@@ -164,6 +224,13 @@ class PromptServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SetAliasSplit(self, request, context):
+        """Points an alias at weighted versions, moving as few keys as can be.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DeleteAlias(self, request, context):
         """Removes an alias.
         """
@@ -180,6 +247,83 @@ class PromptServiceServicer(object):
 
     def DeleteTags(self, request, context):
         """Removes tags of a prompt or of one version; absent ones are no error.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RollbackAlias(self, request, context):
+        """Points an alias back at what it pointed at before, or at a time.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListAliasHistory(self, request, context):
+        """How an alias moved, newest change first, a page at a time; kept for ever.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteVersion(self, request, context):
+        """Hides a version until it is undeleted or purged.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UndeleteVersion(self, request, context):
+        """Brings a deleted version back.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeletePrompt(self, request, context):
+        """Hides a prompt, with all that it has, until it is undeleted or purged.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UndeletePrompt(self, request, context):
+        """Brings a deleted prompt back as it was.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListDeleted(self, request, context):
+        """What is deleted and not purged yet, a page at a time.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Release(self, request, context):
+        """Registers versions and moves aliases of many prompts, all or nothing; or tells what that would do.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UndoRelease(self, request, context):
+        """Moves back every alias that a release moved, all or nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListReleases(self, request, context):
+        """Releases, newest first, a page at a time; kept for ever.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListAudit(self, request, context):
+        """Every write of the namespace, oldest first, a page at a time; kept for ever.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -242,6 +386,11 @@ def add_PromptServiceServicer_to_server(servicer, server):
                     request_deserializer=promptwire_dot_v1_dot_prompt__service__pb2.SetAliasRequest.FromString,
                     response_serializer=promptwire_dot_v1_dot_prompt__service__pb2.SetAliasResponse.SerializeToString,
             ),
+            'SetAliasSplit': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetAliasSplit,
+                    request_deserializer=promptwire_dot_v1_dot_prompt__service__pb2.SetAliasSplitRequest.FromString,
+                    response_serializer=promptwire_dot_v1_dot_prompt__service__pb2.SetAliasSplitResponse.SerializeToString,
+            ),
             'DeleteAlias': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteAlias,
                     request_deserializer=promptwire_dot_v1_dot_prompt__service__pb2.DeleteAliasRequest.FromString,
@@ -256,6 +405,61 @@ def add_PromptServiceServicer_to_server(servicer, server):
                     servicer.DeleteTags,
                     request_deserializer=promptwire_dot_v1_dot_prompt__service__pb2.DeleteTagsRequest.FromString,
                     response_serializer=promptwire_dot_v1_dot_prompt__service__pb2.DeleteTagsResponse.SerializeToString,
+            ),
+            'RollbackAlias': grpc.unary_unary_rpc_method_handler(
+                    servicer.RollbackAlias,
+                    request_deserializer=promptwire_dot_v1_dot_prompt__service__pb2.RollbackAliasRequest.FromString,
+                    response_serializer=promptwire_dot_v1_dot_prompt__service__pb2.RollbackAliasResponse.SerializeToString,
+            ),
+            'ListAliasHistory': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAliasHistory,
+                    request_deserializer=promptwire_dot_v1_dot_prompt__service__pb2.ListAliasHistoryRequest.FromString,
+                    response_serializer=promptwire_dot_v1_dot_prompt__service__pb2.ListAliasHistoryResponse.SerializeToString,
+            ),
+            'DeleteVersion': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteVersion,
+                    request_deserializer=promptwire_dot_v1_dot_prompt__service__pb2.DeleteVersionRequest.FromString,
+                    response_serializer=promptwire_dot_v1_dot_prompt__service__pb2.DeleteVersionResponse.SerializeToString,
+            ),
+            'UndeleteVersion': grpc.unary_unary_rpc_method_handler(
+                    servicer.UndeleteVersion,
+                    request_deserializer=promptwire_dot_v1_dot_prompt__service__pb2.UndeleteVersionRequest.FromString,
+                    response_serializer=promptwire_dot_v1_dot_prompt__service__pb2.UndeleteVersionResponse.SerializeToString,
+            ),
+            'DeletePrompt': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeletePrompt,
+                    request_deserializer=promptwire_dot_v1_dot_prompt__service__pb2.DeletePromptRequest.FromString,
+                    response_serializer=promptwire_dot_v1_dot_prompt__service__pb2.DeletePromptResponse.SerializeToString,
+            ),
+            'UndeletePrompt': grpc.unary_unary_rpc_method_handler(
+                    servicer.UndeletePrompt,
+                    request_deserializer=promptwire_dot_v1_dot_prompt__service__pb2.UndeletePromptRequest.FromString,
+                    response_serializer=promptwire_dot_v1_dot_prompt__service__pb2.UndeletePromptResponse.SerializeToString,
+            ),
+            'ListDeleted': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListDeleted,
+                    request_deserializer=promptwire_dot_v1_dot_prompt__service__pb2.ListDeletedRequest.FromString,
+                    response_serializer=promptwire_dot_v1_dot_prompt__service__pb2.ListDeletedResponse.SerializeToString,
+            ),
+            'Release': grpc.unary_unary_rpc_method_handler(
+                    servicer.Release,
+                    request_deserializer=promptwire_dot_v1_dot_prompt__service__pb2.ReleaseRequest.FromString,
+                    response_serializer=promptwire_dot_v1_dot_prompt__service__pb2.ReleaseResponse.SerializeToString,
+            ),
+            'UndoRelease': grpc.unary_unary_rpc_method_handler(
+                    servicer.UndoRelease,
+                    request_deserializer=promptwire_dot_v1_dot_prompt__service__pb2.UndoReleaseRequest.FromString,
+                    response_serializer=promptwire_dot_v1_dot_prompt__service__pb2.UndoReleaseResponse.SerializeToString,
+            ),
+            'ListReleases': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListReleases,
+                    request_deserializer=promptwire_dot_v1_dot_prompt__service__pb2.ListReleasesRequest.FromString,
+                    response_serializer=promptwire_dot_v1_dot_prompt__service__pb2.ListReleasesResponse.SerializeToString,
+            ),
+            'ListAudit': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAudit,
+                    request_deserializer=promptwire_dot_v1_dot_prompt__service__pb2.ListAuditRequest.FromString,
+                    response_serializer=promptwire_dot_v1_dot_prompt__service__pb2.ListAuditResponse.SerializeToString,
             ),
             'Watch': grpc.stream_stream_rpc_method_handler(
                     servicer.Watch,
@@ -497,6 +701,33 @@ class PromptService(object):
             _registered_method=True)
 
     @staticmethod
+    def SetAliasSplit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/promptwire.v1.PromptService/SetAliasSplit',
+            promptwire_dot_v1_dot_prompt__service__pb2.SetAliasSplitRequest.SerializeToString,
+            promptwire_dot_v1_dot_prompt__service__pb2.SetAliasSplitResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def DeleteAlias(request,
             target,
             options=(),
@@ -567,6 +798,303 @@ class PromptService(object):
             '/promptwire.v1.PromptService/DeleteTags',
             promptwire_dot_v1_dot_prompt__service__pb2.DeleteTagsRequest.SerializeToString,
             promptwire_dot_v1_dot_prompt__service__pb2.DeleteTagsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RollbackAlias(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/promptwire.v1.PromptService/RollbackAlias',
+            promptwire_dot_v1_dot_prompt__service__pb2.RollbackAliasRequest.SerializeToString,
+            promptwire_dot_v1_dot_prompt__service__pb2.RollbackAliasResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAliasHistory(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/promptwire.v1.PromptService/ListAliasHistory',
+            promptwire_dot_v1_dot_prompt__service__pb2.ListAliasHistoryRequest.SerializeToString,
+            promptwire_dot_v1_dot_prompt__service__pb2.ListAliasHistoryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteVersion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/promptwire.v1.PromptService/DeleteVersion',
+            promptwire_dot_v1_dot_prompt__service__pb2.DeleteVersionRequest.SerializeToString,
+            promptwire_dot_v1_dot_prompt__service__pb2.DeleteVersionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UndeleteVersion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/promptwire.v1.PromptService/UndeleteVersion',
+            promptwire_dot_v1_dot_prompt__service__pb2.UndeleteVersionRequest.SerializeToString,
+            promptwire_dot_v1_dot_prompt__service__pb2.UndeleteVersionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeletePrompt(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/promptwire.v1.PromptService/DeletePrompt',
+            promptwire_dot_v1_dot_prompt__service__pb2.DeletePromptRequest.SerializeToString,
+            promptwire_dot_v1_dot_prompt__service__pb2.DeletePromptResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UndeletePrompt(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/promptwire.v1.PromptService/UndeletePrompt',
+            promptwire_dot_v1_dot_prompt__service__pb2.UndeletePromptRequest.SerializeToString,
+            promptwire_dot_v1_dot_prompt__service__pb2.UndeletePromptResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListDeleted(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/promptwire.v1.PromptService/ListDeleted',
+            promptwire_dot_v1_dot_prompt__service__pb2.ListDeletedRequest.SerializeToString,
+            promptwire_dot_v1_dot_prompt__service__pb2.ListDeletedResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Release(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/promptwire.v1.PromptService/Release',
+            promptwire_dot_v1_dot_prompt__service__pb2.ReleaseRequest.SerializeToString,
+            promptwire_dot_v1_dot_prompt__service__pb2.ReleaseResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UndoRelease(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/promptwire.v1.PromptService/UndoRelease',
+            promptwire_dot_v1_dot_prompt__service__pb2.UndoReleaseRequest.SerializeToString,
+            promptwire_dot_v1_dot_prompt__service__pb2.UndoReleaseResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListReleases(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/promptwire.v1.PromptService/ListReleases',
+            promptwire_dot_v1_dot_prompt__service__pb2.ListReleasesRequest.SerializeToString,
+            promptwire_dot_v1_dot_prompt__service__pb2.ListReleasesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAudit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/promptwire.v1.PromptService/ListAudit',
+            promptwire_dot_v1_dot_prompt__service__pb2.ListAuditRequest.SerializeToString,
+            promptwire_dot_v1_dot_prompt__service__pb2.ListAuditResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -45,12 +45,36 @@ class PromptServiceStub:
     """Resolves many references in one round trip; each has its own outcome."""
     SetAlias: grpc.UnaryUnaryMultiCallable[promptwire.v1.prompt_service_pb2.SetAliasRequest, promptwire.v1.prompt_service_pb2.SetAliasResponse]
     """Points an alias at a version, making the alias if it is new."""
+    SetAliasSplit: grpc.UnaryUnaryMultiCallable[promptwire.v1.prompt_service_pb2.SetAliasSplitRequest, promptwire.v1.prompt_service_pb2.SetAliasSplitResponse]
+    """Points an alias at weighted versions, moving as few keys as can be."""
     DeleteAlias: grpc.UnaryUnaryMultiCallable[promptwire.v1.prompt_service_pb2.DeleteAliasRequest, promptwire.v1.prompt_service_pb2.DeleteAliasResponse]
     """Removes an alias."""
     SetTags: grpc.UnaryUnaryMultiCallable[promptwire.v1.prompt_service_pb2.SetTagsRequest, promptwire.v1.prompt_service_pb2.SetTagsResponse]
     """Sets tags of a prompt or of one version; other tags stay."""
     DeleteTags: grpc.UnaryUnaryMultiCallable[promptwire.v1.prompt_service_pb2.DeleteTagsRequest, promptwire.v1.prompt_service_pb2.DeleteTagsResponse]
     """Removes tags of a prompt or of one version; absent ones are no error."""
+    RollbackAlias: grpc.UnaryUnaryMultiCallable[promptwire.v1.prompt_service_pb2.RollbackAliasRequest, promptwire.v1.prompt_service_pb2.RollbackAliasResponse]
+    """Points an alias back at what it pointed at before, or at a time."""
+    ListAliasHistory: grpc.UnaryUnaryMultiCallable[promptwire.v1.prompt_service_pb2.ListAliasHistoryRequest, promptwire.v1.prompt_service_pb2.ListAliasHistoryResponse]
+    """How an alias moved, newest change first, a page at a time; kept for ever."""
+    DeleteVersion: grpc.UnaryUnaryMultiCallable[promptwire.v1.prompt_service_pb2.DeleteVersionRequest, promptwire.v1.prompt_service_pb2.DeleteVersionResponse]
+    """Hides a version until it is undeleted or purged."""
+    UndeleteVersion: grpc.UnaryUnaryMultiCallable[promptwire.v1.prompt_service_pb2.UndeleteVersionRequest, promptwire.v1.prompt_service_pb2.UndeleteVersionResponse]
+    """Brings a deleted version back."""
+    DeletePrompt: grpc.UnaryUnaryMultiCallable[promptwire.v1.prompt_service_pb2.DeletePromptRequest, promptwire.v1.prompt_service_pb2.DeletePromptResponse]
+    """Hides a prompt, with all that it has, until it is undeleted or purged."""
+    UndeletePrompt: grpc.UnaryUnaryMultiCallable[promptwire.v1.prompt_service_pb2.UndeletePromptRequest, promptwire.v1.prompt_service_pb2.UndeletePromptResponse]
+    """Brings a deleted prompt back as it was."""
+    ListDeleted: grpc.UnaryUnaryMultiCallable[promptwire.v1.prompt_service_pb2.ListDeletedRequest, promptwire.v1.prompt_service_pb2.ListDeletedResponse]
+    """What is deleted and not purged yet, a page at a time."""
+    Release: grpc.UnaryUnaryMultiCallable[promptwire.v1.prompt_service_pb2.ReleaseRequest, promptwire.v1.prompt_service_pb2.ReleaseResponse]
+    """Registers versions and moves aliases of many prompts, all or nothing; or tells what that would do."""
+    UndoRelease: grpc.UnaryUnaryMultiCallable[promptwire.v1.prompt_service_pb2.UndoReleaseRequest, promptwire.v1.prompt_service_pb2.UndoReleaseResponse]
+    """Moves back every alias that a release moved, all or nothing."""
+    ListReleases: grpc.UnaryUnaryMultiCallable[promptwire.v1.prompt_service_pb2.ListReleasesRequest, promptwire.v1.prompt_service_pb2.ListReleasesResponse]
+    """Releases, newest first, a page at a time; kept for ever."""
+    ListAudit: grpc.UnaryUnaryMultiCallable[promptwire.v1.prompt_service_pb2.ListAuditRequest, promptwire.v1.prompt_service_pb2.ListAuditResponse]
+    """Every write of the namespace, oldest first, a page at a time; kept for ever."""
     Watch: grpc.StreamStreamMultiCallable[promptwire.v1.prompt_service_pb2.WatchRequest, promptwire.v1.prompt_service_pb2.WatchResponse]
     """Keeps an agent's copy of its prompts right: see WatchRequest and docs/protocol.md."""
     StreamChanges: grpc.UnaryStreamMultiCallable[promptwire.v1.prompt_service_pb2.StreamChangesRequest, promptwire.v1.prompt_service_pb2.StreamChangesResponse]
@@ -79,12 +103,36 @@ class PromptServiceAsyncStub(PromptServiceStub):
     """Resolves many references in one round trip; each has its own outcome."""
     SetAlias: grpc.aio.UnaryUnaryMultiCallable[promptwire.v1.prompt_service_pb2.SetAliasRequest, promptwire.v1.prompt_service_pb2.SetAliasResponse]  # type: ignore[assignment]
     """Points an alias at a version, making the alias if it is new."""
+    SetAliasSplit: grpc.aio.UnaryUnaryMultiCallable[promptwire.v1.prompt_service_pb2.SetAliasSplitRequest, promptwire.v1.prompt_service_pb2.SetAliasSplitResponse]  # type: ignore[assignment]
+    """Points an alias at weighted versions, moving as few keys as can be."""
     DeleteAlias: grpc.aio.UnaryUnaryMultiCallable[promptwire.v1.prompt_service_pb2.DeleteAliasRequest, promptwire.v1.prompt_service_pb2.DeleteAliasResponse]  # type: ignore[assignment]
     """Removes an alias."""
     SetTags: grpc.aio.UnaryUnaryMultiCallable[promptwire.v1.prompt_service_pb2.SetTagsRequest, promptwire.v1.prompt_service_pb2.SetTagsResponse]  # type: ignore[assignment]
     """Sets tags of a prompt or of one version; other tags stay."""
     DeleteTags: grpc.aio.UnaryUnaryMultiCallable[promptwire.v1.prompt_service_pb2.DeleteTagsRequest, promptwire.v1.prompt_service_pb2.DeleteTagsResponse]  # type: ignore[assignment]
     """Removes tags of a prompt or of one version; absent ones are no error."""
+    RollbackAlias: grpc.aio.UnaryUnaryMultiCallable[promptwire.v1.prompt_service_pb2.RollbackAliasRequest, promptwire.v1.prompt_service_pb2.RollbackAliasResponse]  # type: ignore[assignment]
+    """Points an alias back at what it pointed at before, or at a time."""
+    ListAliasHistory: grpc.aio.UnaryUnaryMultiCallable[promptwire.v1.prompt_service_pb2.ListAliasHistoryRequest, promptwire.v1.prompt_service_pb2.ListAliasHistoryResponse]  # type: ignore[assignment]
+    """How an alias moved, newest change first, a page at a time; kept for ever."""
+    DeleteVersion: grpc.aio.UnaryUnaryMultiCallable[promptwire.v1.prompt_service_pb2.DeleteVersionRequest, promptwire.v1.prompt_service_pb2.DeleteVersionResponse]  # type: ignore[assignment]
+    """Hides a version until it is undeleted or purged."""
+    UndeleteVersion: grpc.aio.UnaryUnaryMultiCallable[promptwire.v1.prompt_service_pb2.UndeleteVersionRequest, promptwire.v1.prompt_service_pb2.UndeleteVersionResponse]  # type: ignore[assignment]
+    """Brings a deleted version back."""
+    DeletePrompt: grpc.aio.UnaryUnaryMultiCallable[promptwire.v1.prompt_service_pb2.DeletePromptRequest, promptwire.v1.prompt_service_pb2.DeletePromptResponse]  # type: ignore[assignment]
+    """Hides a prompt, with all that it has, until it is undeleted or purged."""
+    UndeletePrompt: grpc.aio.UnaryUnaryMultiCallable[promptwire.v1.prompt_service_pb2.UndeletePromptRequest, promptwire.v1.prompt_service_pb2.UndeletePromptResponse]  # type: ignore[assignment]
+    """Brings a deleted prompt back as it was."""
+    ListDeleted: grpc.aio.UnaryUnaryMultiCallable[promptwire.v1.prompt_service_pb2.ListDeletedRequest, promptwire.v1.prompt_service_pb2.ListDeletedResponse]  # type: ignore[assignment]
+    """What is deleted and not purged yet, a page at a time."""
+    Release: grpc.aio.UnaryUnaryMultiCallable[promptwire.v1.prompt_service_pb2.ReleaseRequest, promptwire.v1.prompt_service_pb2.ReleaseResponse]  # type: ignore[assignment]
+    """Registers versions and moves aliases of many prompts, all or nothing; or tells what that would do."""
+    UndoRelease: grpc.aio.UnaryUnaryMultiCallable[promptwire.v1.prompt_service_pb2.UndoReleaseRequest, promptwire.v1.prompt_service_pb2.UndoReleaseResponse]  # type: ignore[assignment]
+    """Moves back every alias that a release moved, all or nothing."""
+    ListReleases: grpc.aio.UnaryUnaryMultiCallable[promptwire.v1.prompt_service_pb2.ListReleasesRequest, promptwire.v1.prompt_service_pb2.ListReleasesResponse]  # type: ignore[assignment]
+    """Releases, newest first, a page at a time; kept for ever."""
+    ListAudit: grpc.aio.UnaryUnaryMultiCallable[promptwire.v1.prompt_service_pb2.ListAuditRequest, promptwire.v1.prompt_service_pb2.ListAuditResponse]  # type: ignore[assignment]
+    """Every write of the namespace, oldest first, a page at a time; kept for ever."""
     Watch: grpc.aio.StreamStreamMultiCallable[promptwire.v1.prompt_service_pb2.WatchRequest, promptwire.v1.prompt_service_pb2.WatchResponse]  # type: ignore[assignment]
     """Keeps an agent's copy of its prompts right: see WatchRequest and docs/protocol.md."""
     StreamChanges: grpc.aio.UnaryStreamMultiCallable[promptwire.v1.prompt_service_pb2.StreamChangesRequest, promptwire.v1.prompt_service_pb2.StreamChangesResponse]  # type: ignore[assignment]
@@ -160,6 +208,14 @@ class PromptServiceServicer(metaclass=abc.ABCMeta):
         """Points an alias at a version, making the alias if it is new."""
 
     @abc.abstractmethod
+    def SetAliasSplit(
+        self,
+        request: promptwire.v1.prompt_service_pb2.SetAliasSplitRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[promptwire.v1.prompt_service_pb2.SetAliasSplitResponse, collections.abc.Awaitable[promptwire.v1.prompt_service_pb2.SetAliasSplitResponse]]:
+        """Points an alias at weighted versions, moving as few keys as can be."""
+
+    @abc.abstractmethod
     def DeleteAlias(
         self,
         request: promptwire.v1.prompt_service_pb2.DeleteAliasRequest,
@@ -182,6 +238,94 @@ class PromptServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[promptwire.v1.prompt_service_pb2.DeleteTagsResponse, collections.abc.Awaitable[promptwire.v1.prompt_service_pb2.DeleteTagsResponse]]:
         """Removes tags of a prompt or of one version; absent ones are no error."""
+
+    @abc.abstractmethod
+    def RollbackAlias(
+        self,
+        request: promptwire.v1.prompt_service_pb2.RollbackAliasRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[promptwire.v1.prompt_service_pb2.RollbackAliasResponse, collections.abc.Awaitable[promptwire.v1.prompt_service_pb2.RollbackAliasResponse]]:
+        """Points an alias back at what it pointed at before, or at a time."""
+
+    @abc.abstractmethod
+    def ListAliasHistory(
+        self,
+        request: promptwire.v1.prompt_service_pb2.ListAliasHistoryRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[promptwire.v1.prompt_service_pb2.ListAliasHistoryResponse, collections.abc.Awaitable[promptwire.v1.prompt_service_pb2.ListAliasHistoryResponse]]:
+        """How an alias moved, newest change first, a page at a time; kept for ever."""
+
+    @abc.abstractmethod
+    def DeleteVersion(
+        self,
+        request: promptwire.v1.prompt_service_pb2.DeleteVersionRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[promptwire.v1.prompt_service_pb2.DeleteVersionResponse, collections.abc.Awaitable[promptwire.v1.prompt_service_pb2.DeleteVersionResponse]]:
+        """Hides a version until it is undeleted or purged."""
+
+    @abc.abstractmethod
+    def UndeleteVersion(
+        self,
+        request: promptwire.v1.prompt_service_pb2.UndeleteVersionRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[promptwire.v1.prompt_service_pb2.UndeleteVersionResponse, collections.abc.Awaitable[promptwire.v1.prompt_service_pb2.UndeleteVersionResponse]]:
+        """Brings a deleted version back."""
+
+    @abc.abstractmethod
+    def DeletePrompt(
+        self,
+        request: promptwire.v1.prompt_service_pb2.DeletePromptRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[promptwire.v1.prompt_service_pb2.DeletePromptResponse, collections.abc.Awaitable[promptwire.v1.prompt_service_pb2.DeletePromptResponse]]:
+        """Hides a prompt, with all that it has, until it is undeleted or purged."""
+
+    @abc.abstractmethod
+    def UndeletePrompt(
+        self,
+        request: promptwire.v1.prompt_service_pb2.UndeletePromptRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[promptwire.v1.prompt_service_pb2.UndeletePromptResponse, collections.abc.Awaitable[promptwire.v1.prompt_service_pb2.UndeletePromptResponse]]:
+        """Brings a deleted prompt back as it was."""
+
+    @abc.abstractmethod
+    def ListDeleted(
+        self,
+        request: promptwire.v1.prompt_service_pb2.ListDeletedRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[promptwire.v1.prompt_service_pb2.ListDeletedResponse, collections.abc.Awaitable[promptwire.v1.prompt_service_pb2.ListDeletedResponse]]:
+        """What is deleted and not purged yet, a page at a time."""
+
+    @abc.abstractmethod
+    def Release(
+        self,
+        request: promptwire.v1.prompt_service_pb2.ReleaseRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[promptwire.v1.prompt_service_pb2.ReleaseResponse, collections.abc.Awaitable[promptwire.v1.prompt_service_pb2.ReleaseResponse]]:
+        """Registers versions and moves aliases of many prompts, all or nothing; or tells what that would do."""
+
+    @abc.abstractmethod
+    def UndoRelease(
+        self,
+        request: promptwire.v1.prompt_service_pb2.UndoReleaseRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[promptwire.v1.prompt_service_pb2.UndoReleaseResponse, collections.abc.Awaitable[promptwire.v1.prompt_service_pb2.UndoReleaseResponse]]:
+        """Moves back every alias that a release moved, all or nothing."""
+
+    @abc.abstractmethod
+    def ListReleases(
+        self,
+        request: promptwire.v1.prompt_service_pb2.ListReleasesRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[promptwire.v1.prompt_service_pb2.ListReleasesResponse, collections.abc.Awaitable[promptwire.v1.prompt_service_pb2.ListReleasesResponse]]:
+        """Releases, newest first, a page at a time; kept for ever."""
+
+    @abc.abstractmethod
+    def ListAudit(
+        self,
+        request: promptwire.v1.prompt_service_pb2.ListAuditRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[promptwire.v1.prompt_service_pb2.ListAuditResponse, collections.abc.Awaitable[promptwire.v1.prompt_service_pb2.ListAuditResponse]]:
+        """Every write of the namespace, oldest first, a page at a time; kept for ever."""
 
     @abc.abstractmethod
     def Watch(

@@ -27,11 +27,20 @@ class WriteOptions:
             check_expected(self.expected_etag, "write.expected_etag"),
         )
 
-    def write(self, *operations: Operation, release: str | None = None, undoes: int | None = None) -> Write:
+    def write(
+        self,
+        *operations: Operation,
+        release: str | None = None,
+        undoes: int | None = None,
+        dry_run: bool = False,
+        asked: str = "",
+    ) -> Write:
         return Write(
             operations=operations,
+            asked=asked,
             release=release,
             undoes=undoes,
+            dry_run=dry_run,
             request_id=self.request_id,
             actor=self.actor or ANONYMOUS,
             reason=self.reason,

@@ -86,6 +86,21 @@ def alias_not_found(name: str, alias: str, known: list[str]) -> RegistryError:
     )
 
 
+def alias_absent_then(name: str, alias: str) -> RegistryError:
+    return RegistryError(
+        Code.NOT_FOUND,
+        "ALIAS_NOT_FOUND",
+        f"prompt {name!r} had no alias {alias!r} at that time",
+        {"name": name, "alias": alias},
+    )
+
+
+def no_version_then(name: str) -> RegistryError:
+    return RegistryError(
+        Code.NOT_FOUND, "VERSION_NOT_FOUND", f"prompt {name!r} had no such version at that time", {"name": name}
+    )
+
+
 def alias_conflict(name: str, alias: str, expected: Target, actual: Target) -> RegistryError:
     found = f"points at {_target(actual)}" if actual else "does not exist"
     wanted = f"at {_target(expected)}" if expected else "absent"
@@ -197,6 +212,26 @@ def etag_conflict(name: str, expected: int, actual: int) -> RegistryError:
         "ETAG_CONFLICT",
         f"prompt {name!r} has etag {actual}, not {expected} as expected: it changed since it was read",
         {"name": name, "expected_etag": str(expected), "actual_etag": str(actual)},
+    )
+
+
+def latest_conflict(name: str, expected: int, actual: int) -> RegistryError:
+    found = f"has version {actual} as its newest" if actual else "does not exist"
+    wanted = f"version {expected}" if expected else "to be new"
+    return RegistryError(
+        Code.ABORTED,
+        "LATEST_CONFLICT",
+        f"prompt {name!r} {found}, not {wanted} as expected",
+        {"name": name, "expected_version": str(expected), "actual_version": str(actual)},
+    )
+
+
+def nothing_to_undo(number: int) -> RegistryError:
+    return RegistryError(
+        Code.FAILED_PRECONDITION,
+        "NOTHING_TO_UNDO",
+        f"release {number} moved no alias",
+        {"release": str(number)},
     )
 
 

@@ -1,10 +1,11 @@
 """What can be asked of the store: a write is one or more operations that happen whole or not at all."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from promptwire.domain.content import Content
 from promptwire.domain.splits import Target
+from promptwire_service.domain.errors import RegistryError
 from promptwire_service.domain.records import Revision
 
 
@@ -27,15 +28,19 @@ class Register:
     commit_message: str
     tags: Mapping[str, str]
     includes: tuple[Include, ...] = ()
+    expected_latest: int | None = None
+    """Compare-and-set on the newest version; 0 for "no such prompt yet"."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetAlias:
-    """Points an alias at a version or a split. `expected` is compare-and-set; 0 for "no such alias yet"."""
+    """Points an alias at a version, a split, or the newest version: None. `expected` is compare-and-set; 0 for "no such
+    alias yet".
+    """
 
     name: str
     alias: str
-    target: Target
+    target: Target | None
     expected: Target | None = None
 
 
@@ -114,8 +119,9 @@ class UndeletePrompt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Purge:
-    """Removes for good what was deleted before a time, in milliseconds since 1970; at most so many at once. Alone in its
-    write.
+    """Removes for good what was deleted before a time, in milliseconds since 1970; at most so many at once.
+
+    It is alone in its write.
     """
 
     before_ms: int
@@ -144,7 +150,8 @@ class Write:
     and what makes them happen at most once.
 
     `expected_etag` is of the first operation's prompt. `release` is the title of a release, which is kept in a list;
-    `undoes` the revision number of the one that it takes back.
+    `undoes` the revision number of the one that it takes back. With `dry_run` nothing is written nor remembered, and
+    each operation that would be refused has its problem as its result.
     """
 
     operations: tuple[Operation, ...]
@@ -154,6 +161,17 @@ class Write:
     expected_etag: int | None = None
     release: str | None = None
     undoes: int | None = None
+    dry_run: bool = False
+    asked: str = ""
+    """What was asked for, if the operations were worked out from what the store held: a repeat of the request may come
+    to others, and is the same all the same."""
+
+    def repeats(self, earlier: "Write") -> bool:
+        """Whether it is the same as an earlier one of its request id. Who repeats a request may have a newer actor
+        string, e.g. after a restart elsewhere."""
+        if self.asked or earlier.asked:
+            return self.asked == earlier.asked
+        return replace(earlier, actor=self.actor) == self
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,6 +184,8 @@ class Result:
     target: Target = 0
     previous: Target = 0
     purged: int = 0
+    problem: RegistryError | None = None
+    """In a dry run: why it would be refused."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Sequence
+from typing import Protocol
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from promptwire.domain.content import Content
 from promptwire.domain.names import DEFAULT_NAMESPACE
-from promptwire.domain.splits import plain
+from promptwire.domain.splits import Split, Target, plain
 from promptwire.domain.violations import Violation
 from promptwire.v1 import admin_service_pb2 as admin_pb
 from promptwire.v1 import common_pb2 as common_pb
@@ -39,9 +40,13 @@ from promptwire_service.domain.records import PromptRecord, Revision, VersionRec
 from promptwire_service.domain.status import CacheStatus, WatcherStatus
 
 _Reads = pb.GetPromptRequest | pb.GetPromptVersionRequest | pb.ResolveRequest | pb.BatchResolveRequest
-_Writes = (
-    pb.RegisterPromptRequest | pb.SetAliasRequest | pb.DeleteAliasRequest | pb.SetTagsRequest | pb.DeleteTagsRequest
-)
+
+
+class _Write(Protocol):
+    """Any request that writes."""
+
+    @property
+    def write(self) -> common_pb.WriteOptions: ...
 
 
 def revision(value: Revision) -> common_pb.Revision:
@@ -76,8 +81,19 @@ def prompt(record: PromptRecord) -> common_pb.Prompt:
         update_time=timestamp(record.updated_ms),
         etag=record.etag,
         deleted_versions=sorted(record.deleted_versions),
+        splits={alias: _split(one) for alias, one in record.splits.items()},
         delete_time=timestamp(record.deleted_ms) if record.deleted_ms else None,
     )
+
+
+def split(target: Target) -> common_pb.Split | None:
+    """None for a target that is none."""
+    return _split(target) if isinstance(target, Split) else None
+
+
+def _split(value: Split) -> common_pb.Split:
+    segments = [common_pb.Split.Segment(end=end, version=number) for end, number in value.segments]
+    return common_pb.Split(salt=value.salt, segments=segments)
 
 
 def version(record: VersionRecord, aliases: Sequence[str] = ()) -> common_pb.PromptVersion:
@@ -122,10 +138,17 @@ def change(value: Change) -> pb.Change:
         case VersionRegistered(name, version=number):
             return pb.Change(name=name, version_registered=pb.VersionRegistered(version=number))
         case AliasSet(name, alias=alias, target=target, previous=previous):
-            moved = pb.AliasSet(alias=alias, version=plain(target), previous_version=plain(previous))
+            moved = pb.AliasSet(
+                alias=alias,
+                version=plain(target),
+                previous_version=plain(previous),
+                split=split(target),
+                previous_split=split(previous),
+            )
             return pb.Change(name=name, alias_set=moved)
         case AliasDeleted(name, alias=alias, previous=previous):
-            return pb.Change(name=name, alias_deleted=pb.AliasDeleted(alias=alias, previous_version=plain(previous)))
+            gone = pb.AliasDeleted(alias=alias, previous_version=plain(previous), previous_split=split(previous))
+            return pb.Change(name=name, alias_deleted=gone)
         case TagsSet(name, version=of, tags=tags):
             return pb.Change(name=name, tags_set=pb.TagsSet(version=of, tags=tags))
         case TagsDeleted(name, version=of, keys=keys):
@@ -229,7 +252,10 @@ def problem(error: RegistryError) -> pb.Problem:
 def outcome(value: Outcome) -> pb.ResolveOutcome:
     if isinstance(value.result, RegistryError):
         return pb.ResolveOutcome(reference=value.reference, problem=problem(value.result))
-    return pb.ResolveOutcome(reference=value.reference, version=resolved(value.result))
+    pair = value.result
+    return pb.ResolveOutcome(
+        reference=value.reference, version=resolved(pair), split=_split(pair.split) if pair.split else None
+    )
 
 
 def content_of(message: common_pb.Content) -> Content:
@@ -257,7 +283,7 @@ def freshness_of(request: _Reads) -> Freshness:
     )
 
 
-def write_options_of(request: _Writes) -> WriteOptions:
+def write_options_of(request: _Write) -> WriteOptions:
     write = request.write
     return WriteOptions(
         request_id=write.request_id,

@@ -29,10 +29,13 @@ from promptwire_service.domain.changes import (
     apply_to_version,
 )
 from promptwire_service.domain.errors import (
+    RegistryError,
     alias_conflict,
     alias_not_found,
     etag_conflict,
     included,
+    latest_conflict,
+    no_version_left,
     not_deleted,
     nothing_to_roll_back,
     prompt_deleted,
@@ -137,11 +140,13 @@ class MemoryStore:
     async def write(self, namespace: str, write: Write) -> Written:
         space = self._space(namespace)
         if earlier := space.answers.get(write.request_id):
-            if replace(earlier[0], actor=write.actor) != write:
+            if not write.repeats(earlier[0]):
                 raise request_id_reused(write.request_id)
             return earlier[1]
         drafted = _Draft(space.state.draft(), write)
         results = tuple(drafted.results())
+        if write.dry_run:
+            return Written(revision=space.head, time_ms=drafted.time_ms, actor=write.actor, results=results)
         if drafted.changes:
             space.state = drafted.state
             space.log.append(drafted.entry())
@@ -335,7 +340,12 @@ class _Draft:
             if by:
                 raise release_undone(undoes, by)
         for index, operation in enumerate(self._write.operations):
-            yield self._carry_out(operation, self._write.expected_etag if index == 0 else None)
+            try:
+                yield self._carry_out(operation, self._write.expected_etag if index == 0 else None)
+            except RegistryError as problem:
+                if not self._write.dry_run:
+                    raise
+                yield Result(problem=problem)
         if self.changes:
             entry = self.entry()
             kept = replace(entry, changes=tuple(map(_for_ever, entry.changes)))
@@ -362,8 +372,11 @@ class _Draft:
             return self._register(operation, prompt)
         assert prompt is not None
         match operation:
-            case SetAlias(alias=alias, target=target, expected=expected):
+            case SetAlias(alias=alias, expected=expected):
                 self._require_room(prompt, alias)
+                target = operation.target if operation.target is not None else prompt.latest_version
+                if not target:
+                    raise no_version_left(name)
                 self._require(prompt, *versions_of_target(target))
                 _require_target(operation, prompt.target_of(alias), expected)
                 return self._move(prompt, alias, target)
@@ -420,6 +433,9 @@ class _Draft:
             record = self.state.versions.get((include.name, include.version))
             if record is None or record.digest != include.digest:
                 raise version_not_found(include.name, include.version, of.latest_version if of else 0)
+        latest = prompt.latest_version if prompt else 0
+        if operation.expected_latest not in (None, latest):
+            raise latest_conflict(name, operation.expected_latest or 0, latest)
         version = (prompt.last_version if prompt else self.state.numbers.get(name, 0)) + 1
         self._change(VersionRegistered(name, version))
         self.state.versions[name, version] = VersionRecord(

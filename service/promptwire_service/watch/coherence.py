@@ -108,6 +108,10 @@ class Coherence:
             await space.feed.look()
         return space
 
+    def namespaces(self) -> list[str]:
+        """Those that are followed."""
+        return list(self._spaces)
+
     async def status(self, namespace: str) -> NamespaceStatus:
         """Of a namespace as it is known here, without asking the store."""
         space = self._spaces.get(namespace)

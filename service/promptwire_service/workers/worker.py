@@ -48,6 +48,7 @@ class _Worker:
                 store,
                 self._settings.cache_max_bytes,
                 connection_age_seconds=self._settings.connection_age_seconds,
+                retention_seconds=self._settings.retention_seconds,
                 shared=True,
             )
             address = await service.start(self._settings.listen)

@@ -146,6 +146,8 @@ def test_list_as_json_has_the_names_of_the_attributes(cli: Cli, client: StubClie
             "creation_timestamp": NOW_MS,
             "last_updated_timestamp": NOW_MS,
             "etag": 7,
+            "deleted_versions": [],
+            "splits": {},
         }
     ]
 

@@ -153,7 +153,7 @@ def test_an_answer_older_than_the_last_pushed_change_is_not_taken_in(bench: Benc
 
 def test_a_write_takes_the_prompts_entries_away_until_a_push_as_new_arrives(bench: Bench) -> None:
     bench.follow(a=1, b=1)
-    bench.table.wrote("a", at(12))
+    bench.table.wrote(["a"], at(12))
     assert bench.shown == {"b@production": 1}
     assert bench.table.token == at(12)
     bench.table.apply([bench.state("a", {"production": 1}, 1)], at(11))
@@ -165,7 +165,7 @@ def test_a_write_takes_the_prompts_entries_away_until_a_push_as_new_arrives(benc
 def test_a_push_that_was_faster_than_the_writes_answer_stays(bench: Bench) -> None:
     bench.follow(a=1)
     bench.table.apply([bench.state("a", {"production": 2}, 2)], at(12))
-    bench.table.wrote("a", at(12))
+    bench.table.wrote(["a"], at(12))
     assert bench.shown == {"a@production": 2}
 
 
@@ -192,7 +192,7 @@ def test_an_answer_that_pushes_have_overtaken_takes_nothing_away(bench: Bench) -
 
 def test_a_write_fences_the_questions_under_way(bench: Bench) -> None:
     early = bench.board("a@production")
-    bench.table.wrote("a", at(12))
+    bench.table.wrote(["a"], at(12))
     late, mine = bench.table.board("a@production", checks.reference("a@production"))
     assert mine, "who asks after the write must not get an answer from before it"
     assert late is not early
@@ -250,7 +250,7 @@ def test_a_history_that_was_lost_is_given_up_once_a_later_check_says_so(bench: B
 
 def test_a_resolve_of_an_unknown_epoch_counts_until_a_later_check(bench: Bench) -> None:
     bench.follow(a=1)
-    bench.table.wrote("a", at(3, "two"))
+    bench.table.wrote(["a"], at(3, "two"))
     bench.resolved("a@production", 5, at(3, "two"))
     bench.table.apply([bench.state("a", {"production": 1}, 1)], at(11))
     assert bench.shown == {"a@production": 5}
@@ -451,5 +451,5 @@ def test_what_an_earlier_process_knew_is_not_told_as_known(bench: Bench) -> None
 
 def test_a_write_takes_away_what_an_earlier_process_knew(bench: Bench) -> None:
     recalled(bench, "a@production", 1)
-    bench.table.wrote("a", at(12))
+    bench.table.wrote(["a"], at(12))
     assert bench.table.fall_back("a@production") is None

@@ -139,7 +139,7 @@ class Model(RuleBasedStateMachine):
         """The write's answer comes at once; what was asked before it may still be on its way."""
         version = self.registry.prompts[name].latest_version
         self.write(lambda: self.registry.alias(name, "production", version))
-        self.live.wrote(name, Revision(self.registry.epoch, self.registry.number))
+        self.live.wrote([name], Revision(self.registry.epoch, self.registry.number))
         for key in KEYS:
             if checks.reference(key).name == name:
                 self.floor[SEEN[key]] = len(self.history[key]) - 1

@@ -48,22 +48,21 @@ NEEDED_COMMANDS = (
     *(
         f"{command} pw:{{default}}:meta{arguments}"
         for command, arguments in {
-            "exists": "",
             "expire": " 1",
             "hdel": " f",
             "hexists": " f",
             "hget": " f",
             "hgetall": "",
-            "hincrby": " f 1",
             "hkeys": "",
-            "hlen": "",
             "hmget": " f",
             "hset": " f v",
-            "hsetnx": " f v",
             "xadd": " 1-0 f v",
             "xrange": " - +",
+            "xrevrange": " + -",
             "zadd": " 0 m",
             "zrangebylex": " - +",
+            "zrangebyscore": " -inf +inf",
+            "zrem": " m",
         }.items()
     ),
     "evalsha 0 0",

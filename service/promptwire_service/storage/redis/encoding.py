@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from promptwire.domain import limits
@@ -23,6 +23,7 @@ from promptwire_service.domain.changes import (
     VersionRegistered,
     VersionUndeleted,
 )
+from promptwire_service.domain.errors import RegistryError
 from promptwire_service.domain.kept import AliasMoved, Deleted, KeptWrite
 from promptwire_service.domain.operations import (
     DeleteAlias,
@@ -119,11 +120,12 @@ def write_json(write: Write) -> str:
             "expected_etag": _number(write.expected_etag),
             "release": write.release,
             "undoes": _number(write.undoes),
+            "dry_run": write.dry_run or None,
         }
     )
     # Who repeats a request may have a newer actor string, e.g. after a restart elsewhere: it is the same write all
     # the same.
-    fingerprint = _compact({key: value for key, value in body.items() if key != "actor"})
+    fingerprint = write.asked or _compact({key: value for key, value in body.items() if key != "actor"})
     return _compact(
         {
             **body,
@@ -146,11 +148,12 @@ def _operation_json(operation: Operation) -> Json:
                     {"name": include.name, "version": str(include.version), "digest": include.digest}
                     for include in operation.includes
                 ],
+                "expected_latest": _number(operation.expected_latest),
             }
         case SetAlias(alias=alias, target=target, expected=expected):
             return fields | {
                 "alias": alias,
-                "target": target_text(target),
+                "target": _target(target),
                 "expected": _target(expected),
                 "aliases_max": str(limits.ALIASES_MAX_PER_PROMPT),
             }
@@ -196,7 +199,7 @@ _KINDS: Final = {
 }
 
 
-def written_of(answer: Json) -> Written:
+def written_of(answer: Json, refusal: Callable[[Json], RegistryError]) -> Written:
     return Written(
         revision=revision_of(answer["revision"]),
         time_ms=int(answer["time"]),
@@ -207,6 +210,7 @@ def written_of(answer: Json) -> Written:
                 target=target_of(result.get("target", "0")),
                 previous=target_of(result.get("previous", "0")),
                 purged=int(result.get("purged", 0)),
+                problem=refusal(result) if "error" in result else None,
             )
             for result in answer["results"]
         ),

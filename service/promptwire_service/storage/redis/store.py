@@ -24,6 +24,8 @@ from promptwire_service.domain.errors import (
     alias_not_found,
     etag_conflict,
     included,
+    latest_conflict,
+    no_version_left,
     not_deleted,
     nothing_to_roll_back,
     prompt_deleted,
@@ -42,6 +44,7 @@ from promptwire_service.domain.operations import (
     DeleteAlias,
     DeletePrompt,
     DeleteVersion,
+    Register,
     RollbackAlias,
     SetAlias,
     UndeletePrompt,
@@ -128,7 +131,7 @@ class RedisStore:
         answer = json.loads(encoded)
         if "error" in answer:
             raise _refusal(write, answer)
-        return written_of(answer)
+        return written_of(answer, lambda refused: _refusal(write, refused))
 
     async def read_prompts(self, namespace: str, names: Sequence[str]) -> Read[list[PromptRecord | None]]:
         head, rows = await self._run(_READ_PROMPTS, namespace, *names)
@@ -253,6 +256,10 @@ def _refusal(write: Write, answer: dict[str, Any]) -> RegistryError:
             return version_not_found(name, int(answer["version"]), int(answer["latest"]))
         case "VERSION_DELETED", _:
             return version_deleted(name, int(answer["version"]))
+        case "LATEST_CONFLICT", Register(expected_latest=expected):
+            return latest_conflict(name, expected or 0, int(answer["actual"]))
+        case "NO_VERSION_LEFT", _:
+            return no_version_left(name)
         case "ALIAS_NOT_FOUND", DeleteAlias(alias=alias):
             return alias_not_found(name, alias, sorted(answer["known"]))
         case "ALIAS_CONFLICT", SetAlias(alias=alias) | DeleteAlias(alias=alias) | RollbackAlias(alias=alias):

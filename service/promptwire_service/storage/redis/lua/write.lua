@@ -179,6 +179,10 @@ function kinds.register(operation)
     end
   end
   local last = get(prompt_key(name), 'latest')
+  if operation.expected_latest then
+    local latest = last and latest_of(name) or '0'
+    if latest ~= operation.expected_latest then return { error = 'LATEST_CONFLICT', actual = latest } end
+  end
   local version = string.format('%.0f', tonumber(last or get(NUMBERS, name) or '0') + 1)
   if not last then
     set(prompt_key(name), 'author', request.actor)
@@ -206,8 +210,9 @@ function kinds.set_alias(operation)
   local name, alias = operation.name, operation.alias
   local current = get(aliases_key(name), alias)
   if not current and count(aliases_key(name)) >= tonumber(operation.aliases_max) then return { error = 'TOO_MANY_ALIASES' } end
-  return missing_target(name, operation.target) or unexpected_target(operation, current or '0')
-    or move_alias(name, alias, operation.target)
+  local target = operation.target or latest_of(name)
+  if target == '0' then return { error = 'NO_VERSION_LEFT' } end
+  return missing_target(name, target) or unexpected_target(operation, current or '0') or move_alias(name, alias, target)
 end
 
 function kinds.delete_alias(operation)
@@ -273,8 +278,10 @@ function kinds.set_tags(operation)
   local missing = operation.version and missing_version(operation.name, operation.version)
   if missing then return missing end
   local key = operation_tags_key(operation)
+  local sum = count(key)
+  for tag in pairs(operation.tags) do sum = sum + (get(key, tag) and 0 or 1) end
+  if sum > tonumber(operation.tags_max) then return { error = 'TOO_MANY_TAGS' } end
   for tag, value in pairs(operation.tags) do set(key, tag, value) end
-  if count(key) > tonumber(operation.tags_max) then return { error = 'TOO_MANY_TAGS' } end
   touch_version(operation)
   changed('tags_set', operation.name, { version = operation.version, tags = operation.tags })
   return {}
@@ -420,9 +427,12 @@ for index, operation in ipairs(request.operations) do
   local result = carry_out(operation, index == 1 and request.expected_etag)
   if result.error then
     result.index = index - 1
-    return refuse(result)
+    if not request.dry_run then return refuse(result) end
   end
   results[index] = result
+end
+if request.dry_run then
+  return { head(), cjson.encode({ revision = head(), time = time, actor = request.actor, results = results }) }
 end
 
 if #changes > 0 then

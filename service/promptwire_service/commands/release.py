@@ -1,0 +1,210 @@
+"""A release: versions registered and aliases moved, of many prompts, all or nothing; and what takes one back."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from promptwire.domain import limits
+from promptwire.domain.content import Content, check_content
+from promptwire.domain.names import (
+    check_alias,
+    check_namespace,
+    check_prompt_name,
+    check_tags,
+    check_text,
+    check_version,
+)
+from promptwire.domain.violations import Violation
+from promptwire_service.commands.context import Registry
+from promptwire_service.commands.options import WriteOptions, check_expected
+from promptwire_service.domain.changes import AliasDeleted, AliasSet, Change
+from promptwire_service.domain.errors import nothing_to_undo, refuse, release_not_found
+from promptwire_service.domain.operations import DeleteAlias, Operation, Register, Result, SetAlias
+from promptwire_service.domain.records import Revision
+
+TITLE_MAX_CHARS: Final = 200
+STEPS_MAX: Final = 1_000
+CONTENT_MAX_BYTES: Final = 16 << 20
+"""Of all registrations together: one script carries them out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegisterStep:
+    """Registers a version, and points aliases at it."""
+
+    name: str
+    content: Content
+    commit_message: str
+    tags: Mapping[str, str]
+    aliases: tuple[str, ...] = ()
+    expected_latest_version: int | None = None
+
+    def violations(self, field: str) -> Iterator[Violation | None]:
+        yield check_prompt_name(self.name, f"{field}.name")
+        yield check_content(self.content, f"{field}.content")
+        yield check_text(self.commit_message, f"{field}.commit_message", limits.COMMIT_MESSAGE_MAX_CHARS)
+        yield check_tags(self.tags, f"{field}.tags")
+        yield from (check_alias(alias, f"{field}.aliases") for alias in self.aliases)
+        yield check_expected(self.expected_latest_version, f"{field}.expected_latest_version")
+
+    def operations(self) -> Iterator[Operation]:
+        yield Register(
+            name=self.name,
+            content=self.content,
+            digest=self.content.digest,
+            commit_message=self.commit_message,
+            tags=self.tags,
+            expected_latest=self.expected_latest_version,
+        )
+        yield from (SetAlias(name=self.name, alias=alias, target=None) for alias in self.aliases)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MoveStep:
+    """Points an alias at a version."""
+
+    name: str
+    alias: str
+    version: int
+    expected_version: int | None = None
+
+    @property
+    def aliases(self) -> tuple[str, ...]:
+        return (self.alias,)
+
+    def violations(self, field: str) -> Iterator[Violation | None]:
+        yield check_prompt_name(self.name, f"{field}.name")
+        yield check_alias(self.alias, f"{field}.alias")
+        yield check_version(self.version, f"{field}.version")
+        yield check_expected(self.expected_version, f"{field}.expected_version")
+
+    def operations(self) -> Iterator[Operation]:
+        yield SetAlias(name=self.name, alias=self.alias, target=self.version, expected=self.expected_version)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoveStep:
+    """Removes an alias."""
+
+    name: str
+    alias: str
+    expected_version: int | None = None
+
+    @property
+    def aliases(self) -> tuple[str, ...]:
+        return (self.alias,)
+
+    def violations(self, field: str) -> Iterator[Violation | None]:
+        yield check_prompt_name(self.name, f"{field}.name")
+        yield check_alias(self.alias, f"{field}.alias")
+        if self.expected_version is not None:
+            yield check_version(self.expected_version, f"{field}.expected_version")
+
+    def operations(self) -> Iterator[Operation]:
+        yield DeleteAlias(name=self.name, alias=self.alias, expected=self.expected_version)
+
+
+Step = RegisterStep | MoveStep | RemoveStep
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """What each operation did, or would do, and where in history; the revision's number names the release."""
+
+    effects: tuple[tuple[Operation, Result], ...]
+    revision: Revision
+
+
+async def release(
+    registry: Registry,
+    *,
+    namespace: str,
+    title: str,
+    steps: Sequence[Step],
+    dry_run: bool,
+    options: WriteOptions,
+) -> Released:
+    """All steps in one write, or none. A dry run tells what each would do or why it would be refused, as things are
+    now.
+
+    Refused by the store as each step would be by itself; a registration, too, where the prompt's newest version is not
+    the expected one (LATEST_CONFLICT).
+    """
+    refuse(
+        check_namespace(namespace),
+        _check_title(title),
+        _check_count(steps),
+        *(violation for index, step in enumerate(steps) for violation in step.violations(f"steps[{index}]")),
+        _check_aliases(steps),
+        _check_bytes(steps),
+        None if options.expected_etag is None else Violation("write.expected_etag", "does not go with a release"),
+        *options.violations(),
+    )
+    operations = tuple(operation for step in steps for operation in step.operations())
+    written = await registry.store.write(namespace, options.write(*operations, release=title, dry_run=dry_run))
+    return Released(tuple(zip(operations, written.results, strict=True)), written.revision)
+
+
+async def undo_release(registry: Registry, *, namespace: str, number: int, options: WriteOptions) -> Released:
+    """Every alias goes back to where the release found it, if all are still where it left them; else none does:
+    ALIAS_CONFLICT. Versions that it registered stay.
+
+    Refused: a number that is no release (RELEASE_NOT_FOUND), one undone already (RELEASE_UNDONE), one that moved no
+    alias (NOTHING_TO_UNDO).
+    """
+    refuse(
+        check_namespace(namespace),
+        check_version(number, "number"),
+        None if options.expected_etag is None else Violation("write.expected_etag", "does not go with a release"),
+        *options.violations(),
+    )
+    found = (await registry.store.read_releases(namespace, before=number + 1, limit=1)).value
+    if not found or found[0].entry.number != number:
+        raise release_not_found(number)
+    operations = tuple(undoing for change in reversed(found[0].entry.changes) if (undoing := _undoing(change)))
+    if not operations:
+        raise nothing_to_undo(number)
+    title = f"Undo {found[0].release}"[:TITLE_MAX_CHARS]
+    written = await registry.store.write(namespace, options.write(*operations, release=title, undoes=number))
+    return Released(tuple(zip(operations, written.results, strict=True)), written.revision)
+
+
+def _undoing(change: Change) -> Operation | None:
+    match change:
+        case AliasSet(name, alias, target, previous) if previous:
+            return SetAlias(name=name, alias=alias, target=previous, expected=target)
+        case AliasSet(name, alias, target):
+            return DeleteAlias(name=name, alias=alias, expected=target)
+        case AliasDeleted(name, alias, previous):
+            return SetAlias(name=name, alias=alias, target=previous, expected=0)
+    return None
+
+
+def _check_title(title: str) -> Violation | None:
+    if not title.strip():
+        return Violation("title", "must not be empty")
+    return check_text(title, "title", TITLE_MAX_CHARS)
+
+
+def _check_count(steps: Sequence[Step]) -> Violation | None:
+    operations = sum(1 + len(step.aliases) * isinstance(step, RegisterStep) for step in steps)
+    if 1 <= operations <= STEPS_MAX:
+        return None
+    return Violation("steps", f"must be 1-{STEPS_MAX:,}, with the aliases of registrations; got {operations:,}")
+
+
+def _check_aliases(steps: Sequence[Step]) -> Violation | None:
+    seen: set[tuple[str, str]] = set()
+    for index, step in enumerate(steps):
+        for alias in step.aliases:
+            if (step.name, alias) in seen:
+                return Violation(f"steps[{index}]", f"moves {step.name}@{alias} again; an alias may move once")
+            seen.add((step.name, alias))
+    return None
+
+
+def _check_bytes(steps: Sequence[Step]) -> Violation | None:
+    total = sum(step.content.size_bytes for step in steps if isinstance(step, RegisterStep))
+    if total <= CONTENT_MAX_BYTES:
+        return None
+    return Violation("steps", f"must register at most {CONTENT_MAX_BYTES:,} bytes in all; got {total:,}")
