@@ -14,6 +14,7 @@ from promptwire_service.rpc.binding import bind
 from promptwire_service.rpc.listening import listen
 from promptwire_service.rpc.prompt_service import PromptService
 from promptwire_service.rpc.release_service import ReleaseService
+from promptwire_service.rpc.search_service import SearchService
 from promptwire_service.server import ADMIN, PROMPTS, Service
 from promptwire_service.storage.base import Store
 from tests.unit.service.fakes import Below
@@ -40,7 +41,13 @@ async def serving(below: Below, streams: object | None = None) -> AsyncIterator[
     server = grpc.aio.server()
     server.add_generic_rpc_handlers(
         (
-            bind(PROMPTS, PromptService(below.registry), ReleaseService(below.registry, 60.0), streams or NoStreams()),
+            bind(
+                PROMPTS,
+                PromptService(below.registry),
+                ReleaseService(below.registry, 60.0),
+                SearchService(below.registry),
+                streams or NoStreams(),
+            ),
             bind(ADMIN, AdminService(below.registry)),
         )
     )

@@ -92,7 +92,7 @@ PROMPTS: Final = Subject(
     "prompts",
     {
         "name": _plain(Kind.TEXT, lambda prompt: prompt.name),
-        "alias": _plain(Kind.TEXTS, lambda prompt: prompt.aliases, sortable=False),
+        "alias": _plain(Kind.TEXTS, lambda prompt: [*prompt.aliases, *prompt.splits], sortable=False),
         "latest_version": _plain(Kind.NUMBER, lambda prompt: prompt.latest_version),
         "created_at": _plain(Kind.TIME, lambda prompt: prompt.created_ms),
         "updated_at": _plain(Kind.TIME, lambda prompt: prompt.updated_ms),

@@ -99,12 +99,12 @@ def _parse(text: str, start: str, subject: Subject) -> object:
     except VisitError as error:
         raise error.orig_exc from None
     except UnexpectedCharacters as error:
-        position = error.pos_in_stream or 0
+        position = cast(int, error.pos_in_stream)
         raise FilterError(position, _unreadable(text[position:])) from None
     except UnexpectedToken as error:
         ended = error.token.type == "$END"
         position = len(text.rstrip()) if ended else error.token.start_pos or 0
-        raise FilterError(position, _unexpected(error.token, set(error.accepts or error.expected))) from None
+        raise FilterError(position, _unexpected(error.token, set(error.accepts) or error.expected)) from None
     except UnexpectedEOF as error:
         raise FilterError(len(text), _unexpected(None, set(map(str, error.expected)))) from None
 
@@ -143,11 +143,12 @@ class _Nesting(PostLex):
     always_accept = ()
 
     def process(self, stream: Iterator[Token]) -> Iterator[Token]:
-        depth = 0
+        depth = nots = 0
         for token in stream:
             depth += {"LPAR": 1, "RPAR": -1}.get(token.type, 0)
-            if depth > NESTING_MAX:
-                raise FilterError(token.start_pos or 0, f"is nested deeper than {NESTING_MAX} parentheses")
+            nots = nots + 1 if token.type == "NOT" else 0
+            if max(depth, nots) > NESTING_MAX:
+                raise FilterError(token.start_pos or 0, f"is nested deeper than {NESTING_MAX} parentheses, or NOTs")
             yield token
 
 
