@@ -98,7 +98,7 @@ class Search(Generic[Row]):
             return await self._walk(find, Plan((), newest))
         # Which way to take is decided by the first page; the token keeps to it.
         remaining = (await find(self._plan, "", 1)).value.remaining
-        if newest and not self._cursor and remaining > SORTED_RATHER_THAN_WALKED_MAX:
+        if newest and not self._cursor and remaining > min(SORTED_RATHER_THAN_WALKED_MAX, SORTED_MAX):
             return await self._walk(find, Plan((), newest))
         if remaining > SORTED_MAX:
             raise too_many_to_sort(remaining, SORTED_MAX)
