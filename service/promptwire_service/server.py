@@ -13,6 +13,7 @@ from grpc_reflection.v1alpha import reflection
 
 from promptwire.domain import limits
 from promptwire.v1 import admin_service_pb2 as admin_pb
+from promptwire.v1 import metrics_service_pb2 as metrics_pb
 from promptwire.v1 import prompt_service_pb2 as prompt_pb
 from promptwire_service.announcement import announce
 from promptwire_service.commands.context import Registry
@@ -28,6 +29,7 @@ from promptwire_service.rpc.handover import all_left, close_listeners, send_away
 from promptwire_service.rpc.health import NAME as HEALTH
 from promptwire_service.rpc.health import HealthService
 from promptwire_service.rpc.listening import listen
+from promptwire_service.rpc.metrics_service import MetricsService
 from promptwire_service.rpc.prompt_service import PromptService
 from promptwire_service.rpc.release_service import ReleaseService
 from promptwire_service.rpc.search_service import SearchService
@@ -42,6 +44,7 @@ from promptwire_service.watch.coherence import CACHE_MAX_BYTES, Coherence
 
 PROMPTS: Final = prompt_pb.DESCRIPTOR.services_by_name["PromptService"]
 ADMIN: Final = admin_pb.DESCRIPTOR.services_by_name["AdminService"]
+METRICS: Final = metrics_pb.DESCRIPTOR.services_by_name["MetricsService"]
 
 RELOAD_HINT: Final = (
     "SIGHUP is ignored: settings and code are read at the start; restart, or serve with --workers 2 or more, where "
@@ -92,7 +95,7 @@ class Service:
         self._retention_seconds = retention_seconds
         self._purging: asyncio.Task[None] | None = None
         self._coherence = Coherence(store, cache_max_bytes)
-        self._health = HealthService((PROMPTS.full_name, ADMIN.full_name))
+        self._health = HealthService((PROMPTS.full_name, ADMIN.full_name, METRICS.full_name))
         self._age = ConnectionAge(connection_age_seconds)
         self._shared = shared
         self._port = 0
@@ -123,10 +126,11 @@ class Service:
                     WatchService(self._coherence, self._age),
                 ),
                 bind(ADMIN, AdminService(registry)),
+                bind(METRICS, MetricsService(registry)),
             )
         )
         self._health.add_to(self._server)
-        services = (PROMPTS.full_name, ADMIN.full_name, HEALTH, reflection.SERVICE_NAME)
+        services = (PROMPTS.full_name, ADMIN.full_name, METRICS.full_name, HEALTH, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(services, self._server)
         self._port = listen(self._server, host, port, shared=self._shared)
         await self._coherence.start()

@@ -292,6 +292,15 @@ def answer_too_large(max_bytes: int) -> RegistryError:
     )
 
 
+def observed_nothing(name: str, version: int) -> RegistryError:
+    return RegistryError(
+        Code.NOT_FOUND,
+        "VERSION_NOT_FOUND",
+        f"there is no version {version} of prompt {name!r} to observe",
+        {"name": name, "version": str(version)},
+    )
+
+
 def too_many_to_sort(candidates: int, most: int) -> RegistryError:
     return RegistryError(
         Code.FAILED_PRECONDITION,

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from promptwire_service.domain.changes import LogPage
 from promptwire_service.domain.kept import AliasMoved, Deleted, KeptWrite
+from promptwire_service.domain.metrics import Group, Observed, Recorded
 from promptwire_service.domain.operations import Write, Written
 from promptwire_service.domain.records import PromptRecord, Read, Revision, VersionRecord
 from promptwire_service.domain.search.planning import Plan
@@ -96,6 +97,14 @@ class Store(Protocol):
         self, namespace: str, name: str, versions: Sequence[int]
     ) -> Read[list[list[tuple[str, int]]]]:
         """For each version, the names and numbers of what includes it and is not deleted."""
+        ...
+
+    async def record_metrics(self, namespace: str, groups: Sequence[Group], request_id: str) -> Recorded:
+        """Adds groups of observations up, once per request id."""
+        ...
+
+    async def read_metrics(self, namespace: str, name: str, *, first_hour: int, last_hour: int) -> Read[list[Observed]]:
+        """What was recorded of a prompt in these hours, both included, by series and hour."""
         ...
 
     async def read_log(self, namespace: str, *, after: int, limit: int) -> LogPage:

@@ -17,6 +17,7 @@ from promptwire_service.domain.changes import (
     VersionRegistered,
 )
 from promptwire_service.domain.kept import AliasMoved, Deleted, KeptWrite
+from promptwire_service.domain.metrics import Group, Observed, Recorded
 from promptwire_service.domain.operations import DeleteTags, Register, SetTags, Write, Written
 from promptwire_service.domain.records import PromptRecord, Read, Revision, VersionRecord
 from promptwire_service.domain.search.planning import Plan
@@ -164,6 +165,12 @@ class CachedStore:
         self, namespace: str, name: str, versions: Sequence[int]
     ) -> Read[list[list[tuple[str, int]]]]:
         return await self._store.read_dependents(namespace, name, versions)
+
+    async def record_metrics(self, namespace: str, groups: Sequence[Group], request_id: str) -> Recorded:
+        return await self._store.record_metrics(namespace, groups, request_id)
+
+    async def read_metrics(self, namespace: str, name: str, *, first_hour: int, last_hour: int) -> Read[list[Observed]]:
+        return await self._store.read_metrics(namespace, name, first_hour=first_hour, last_hour=last_hour)
 
     async def read_log(self, namespace: str, *, after: int, limit: int) -> LogPage:
         return await self._store.read_log(namespace, after=after, limit=limit)

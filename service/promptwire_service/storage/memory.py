@@ -49,6 +49,7 @@ from promptwire_service.domain.errors import (
     version_not_found,
 )
 from promptwire_service.domain.kept import AliasMoved, Deleted, KeptWrite
+from promptwire_service.domain.metrics import Group, Observed, Recorded, Series
 from promptwire_service.domain.operations import (
     DeleteAlias,
     DeletePrompt,
@@ -70,6 +71,7 @@ from promptwire_service.domain.operations import (
 from promptwire_service.domain.records import PromptRecord, Read, Revision, VersionRecord
 from promptwire_service.domain.search.planning import Plan
 from promptwire_service.domain.search.rows import Candidates, Contents, VersionRow
+from promptwire_service.domain.sketch import Sketch
 from promptwire_service.storage.base import StoreInfo
 from promptwire_service.storage.memory_search import candidates
 
@@ -123,6 +125,8 @@ class _Namespace:
         self.floor = 0
         self.answers: dict[str, tuple[Write, Written]] = {}
         self.bells: list[Callable[[int], None]] = []
+        self.observed: dict[tuple[str, int, Series, str], Sketch] = {}
+        self.recorded: dict[str, tuple[list[Group], Recorded]] = {}
 
     @property
     def head(self) -> Revision:
@@ -249,6 +253,34 @@ class MemoryStore:
     ) -> Read[list[list[tuple[str, int]]]]:
         space = self._space(namespace)
         return Read([space.state.dependents(name, version) for version in versions], space.head)
+
+    async def record_metrics(self, namespace: str, groups: Sequence[Group], request_id: str) -> Recorded:
+        space = self._space(namespace)
+        if earlier := space.recorded.get(request_id):
+            if earlier[0] != list(groups):
+                raise request_id_reused(request_id)
+            return earlier[1]
+        refused = set()
+        for index, group in enumerate(groups):
+            prompt = space.state.prompts.get(group.name)
+            if prompt is None or not prompt.versions_of(group.series.version):
+                refused.add(index)
+                continue
+            for metric, sketch in group.sketches.items():
+                key = (group.name, group.hour, group.series, metric)
+                space.observed.setdefault(key, Sketch()).merge(sketch)
+        recorded = Recorded(frozenset(refused))
+        space.recorded[request_id] = (copy.deepcopy(list(groups)), recorded)
+        return recorded
+
+    async def read_metrics(self, namespace: str, name: str, *, first_hour: int, last_hour: int) -> Read[list[Observed]]:
+        space = self._space(namespace)
+        found = [
+            Observed(series, hour, {metric: sketch})
+            for (of, hour, series, metric), sketch in space.observed.items()
+            if of == name and first_hour <= hour <= last_hour
+        ]
+        return Read(found, space.head)
 
     async def read_log(self, namespace: str, *, after: int, limit: int) -> LogPage:
         space = self._space(namespace)

@@ -40,6 +40,7 @@ from promptwire_service.domain.errors import (
     version_not_found,
 )
 from promptwire_service.domain.kept import AliasMoved, Deleted, KeptWrite
+from promptwire_service.domain.metrics import Group, Observed, Recorded
 from promptwire_service.domain.operations import (
     DeleteAlias,
     DeletePrompt,
@@ -56,6 +57,7 @@ from promptwire_service.domain.records import PromptRecord, Read, Revision, Vers
 from promptwire_service.domain.search.planning import Plan
 from promptwire_service.domain.search.rows import Candidates, Contents, VersionRow
 from promptwire_service.storage.base import StoreInfo
+from promptwire_service.storage.redis import metrics
 from promptwire_service.storage.redis.connection import Connections
 from promptwire_service.storage.redis.encoding import (
     deleted_of,
@@ -195,6 +197,12 @@ class RedisStore:
     ) -> Read[list[list[tuple[str, int]]]]:
         head, lists = await self._run(_READ_DEPENDENTS, namespace, name, *versions)
         return Read([sorted(map(dependent_of, members)) for members in lists], revision_of(head))
+
+    async def record_metrics(self, namespace: str, groups: Sequence[Group], request_id: str) -> Recorded:
+        return await metrics.record(self._run, namespace, groups, request_id, REQUEST_KEPT_SECONDS)
+
+    async def read_metrics(self, namespace: str, name: str, *, first_hour: int, last_hour: int) -> Read[list[Observed]]:
+        return await metrics.read(self._run, namespace, name, first_hour, last_hour)
 
     async def read_log(self, namespace: str, *, after: int, limit: int) -> LogPage:
         head, floor, rows, here = await self._run(_READ_LOG, namespace, after, limit, LOG_PAGE_MAX_BYTES)

@@ -1,0 +1,103 @@
+"""Records observations of prompts' versions. They are no changes: no revision, nothing in the log, nobody is told."""
+
+import math
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from promptwire.domain import limits
+from promptwire.domain.names import check_alias, check_namespace, check_prompt_name, check_request_id, check_version
+from promptwire.domain.violations import Violation, shape
+from promptwire_service.commands.context import Registry
+from promptwire_service.domain.errors import RegistryError, observed_nothing, refuse
+from promptwire_service.domain.metrics import HOUR_MS, Group, Series
+from promptwire_service.domain.sketch import Sketch
+
+AGE_MAX_SECONDS: Final = 7 * 86_400.0
+_METRIC: Final = re.compile(rf"[A-Za-z0-9_.\-/]{{1,{limits.METRIC_MAX_CHARS}}}\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """Values observed together, so many seconds before the request."""
+
+    name: str
+    version: int
+    alias: str
+    values: Mapping[str, float]
+    tags: Mapping[str, str]
+    age_seconds: float
+
+    def violations(self, field: str) -> tuple[Violation | None, ...]:
+        return (
+            check_prompt_name(self.name, f"{field}.name"),
+            check_version(self.version, f"{field}.version"),
+            check_alias(self.alias, f"{field}.alias") if self.alias else None,
+            check_values(self.values, f"{field}.values"),
+            check_metric_tags(self.tags, f"{field}.tags"),
+            None
+            if 0 <= self.age_seconds <= AGE_MAX_SECONDS
+            else Violation(f"{field}.age", f"must be 0 to {AGE_MAX_SECONDS:g} s; got {self.age_seconds:g} s"),
+        )
+
+
+async def log_metrics(
+    registry: Registry, *, namespace: str, observations: Sequence[Observation], request_id: str
+) -> dict[int, RegistryError]:
+    """Why observations were not recorded, by their index: their prompt or version is not there, or deleted."""
+    refuse(
+        check_namespace(namespace),
+        check_request_id(request_id, "request_id"),
+        _check_count(observations),
+        *(one for index, each in enumerate(observations) for one in each.violations(f"observations[{index}]")),
+    )
+    now_ms = time.time() * 1_000
+    groups: dict[tuple[str, Series, int], dict[str, Sketch]] = {}
+    members: dict[tuple[str, Series, int], list[int]] = {}
+    for index, one in enumerate(observations):
+        series = Series(one.version, one.alias, tuple(sorted(one.tags.items())))
+        key = (one.name, series, int((now_ms - one.age_seconds * 1_000) // HOUR_MS))
+        sketches = groups.setdefault(key, {})
+        members.setdefault(key, []).append(index)
+        for metric, value in one.values.items():
+            sketches.setdefault(metric, Sketch()).add(value)
+    recorded = await registry.store.record_metrics(
+        namespace, [Group(*key, sketches) for key, sketches in groups.items()], request_id
+    )
+    keys = list(members)
+    return {
+        index: observed_nothing(keys[group][0], keys[group][1].version)
+        for group in sorted(recorded.refused)
+        for index in members[keys[group]]
+    }
+
+
+def check_values(values: Mapping[str, float], field: str) -> Violation | None:
+    if not 1 <= len(values) <= limits.METRICS_MAX:
+        return Violation(field, f"must be 1-{limits.METRICS_MAX} metrics; got {len(values)}")
+    for metric, value in values.items():
+        if not _METRIC.match(metric):
+            rule = f"must be 1-{limits.METRIC_MAX_CHARS} of A-Z a-z 0-9 _ . - /"
+            return Violation(field, f"a metric's name {rule} ; got {shape(metric)}")
+        if not math.isfinite(value):
+            return Violation(f"{field}[{metric}]", f"must be a finite number; got {value}")
+    return None
+
+
+def check_metric_tags(tags: Mapping[str, str], field: str) -> Violation | None:
+    if len(tags) > limits.METRIC_TAGS_MAX:
+        return Violation(field, f"must be at most {limits.METRIC_TAGS_MAX}; got {len(tags)}")
+    for text in (*tags, *tags.values()):
+        if not 1 <= len(text) <= limits.METRIC_TAG_MAX_CHARS or "\0" in text:
+            return Violation(
+                field, f"keys and values must be 1-{limits.METRIC_TAG_MAX_CHARS} characters; got {shape(text)}"
+            )
+    return None
+
+
+def _check_count(observations: Sequence[Observation]) -> Violation | None:
+    if 1 <= len(observations) <= limits.BATCH_MAX:
+        return None
+    return Violation("observations", f"must be 1-{limits.BATCH_MAX:,}; got {len(observations):,}")

@@ -1,0 +1,64 @@
+"""promptwire.v1.MetricsService: each method is its command, with messages on either side."""
+
+from promptwire.v1 import metrics_service_pb2 as pb
+from promptwire_service.commands.context import Registry
+from promptwire_service.commands.log_metrics import Observation, log_metrics
+from promptwire_service.commands.query_metrics import Summary, query_metrics
+from promptwire_service.rpc import translate
+from promptwire_service.rpc.binding import Context
+
+
+class MetricsService:
+    """Bound by `binding.bind`, which also answers what is raised here."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+
+    async def log_metrics(self, request: pb.LogMetricsRequest, _: Context) -> pb.LogMetricsResponse:
+        refused = await log_metrics(
+            self._registry,
+            namespace=translate.namespace_of(request.namespace),
+            observations=[
+                Observation(
+                    one.name,
+                    one.version,
+                    one.alias,
+                    dict(one.values),
+                    dict(one.tags),
+                    one.age.ToTimedelta().total_seconds(),
+                )
+                for one in request.observations
+            ],
+            request_id=request.request_id,
+        )
+        return pb.LogMetricsResponse(refused={index: translate.problem(error) for index, error in refused.items()})
+
+    async def query_metrics(self, request: pb.QueryMetricsRequest, _: Context) -> pb.QueryMetricsResponse:
+        found = await query_metrics(
+            self._registry,
+            namespace=translate.namespace_of(request.namespace),
+            name=request.name,
+            metrics=frozenset(request.metrics),
+            versions=frozenset(request.versions),
+            alias=request.alias if request.HasField("alias") else None,
+            since_ms=request.since.ToMilliseconds() if request.HasField("since") else None,
+            until_ms=request.until.ToMilliseconds() if request.HasField("until") else None,
+            tags=dict(request.tags),
+        )
+        return pb.QueryMetricsResponse(summaries=map(_summary, found.summaries), folded=found.folded)
+
+
+def _summary(value: Summary) -> pb.MetricSummary:
+    sketch = value.sketch
+    return pb.MetricSummary(
+        version=value.version,
+        metric=value.metric,
+        count=sketch.count,
+        mean=sketch.mean,
+        standard_deviation=sketch.standard_deviation,
+        min=sketch.least,
+        max=sketch.greatest,
+        p50=sketch.quantile(0.50),
+        p95=sketch.quantile(0.95),
+        p99=sketch.quantile(0.99),
+    )
