@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from promptwire import genai
     from promptwire.aio import AsyncClient
     from promptwire.client import Client
+    from promptwire.diffs import DiffHunk, DiffLine, DiffPart, DiffSegment, DiffSide, PromptDiff
     from promptwire.errors import (
         AliasNotFoundError,
         ConflictError,
@@ -52,6 +53,11 @@ __all__ = [
     "ConflictError",
     "Convergence",
     "Deleted",
+    "DiffHunk",
+    "DiffLine",
+    "DiffPart",
+    "DiffSegment",
+    "DiffSide",
     "Handle",
     "InvalidArgumentError",
     "KeptWrite",
@@ -60,6 +66,7 @@ __all__ = [
     "NotFoundError",
     "PermissionDeniedError",
     "Prompt",
+    "PromptDiff",
     "PromptNotFoundError",
     "PromptVersion",
     "PromptwireError",
@@ -86,6 +93,12 @@ _HOMES = {
     "Move": "values",
     "KeptWrite": "values",
     "Deleted": "values",
+    "DiffHunk": "diffs",
+    "DiffLine": "diffs",
+    "DiffPart": "diffs",
+    "DiffSegment": "diffs",
+    "DiffSide": "diffs",
+    "PromptDiff": "diffs",
     "AliasMove": "values",
     "AsyncClient": "aio",
     "Client": "client",

@@ -12,6 +12,7 @@ from promptwire._core.core import Core
 from promptwire._core.operations import Operation, Page
 from promptwire._core.steps import drive
 from promptwire._core.wanted import Consistency, Wanted
+from promptwire.diffs import PromptDiff
 from promptwire.handle import Handle
 from promptwire.options import Given, Options
 from promptwire.status import ClientStatus, ServerStatus
@@ -161,6 +162,12 @@ class AsyncClient:
     def list_prompt_versions(self, name: str) -> AsyncIterator[PromptVersion]:
         """See Client.list_prompt_versions."""
         return self._pages(self._core.operations.list_versions(name))
+
+    async def diff_prompt_versions(
+        self, name: str, before: int | str, after: int | str, *, context: int | None = None
+    ) -> PromptDiff:
+        """See Client.diff_prompt_versions."""
+        return await self._call(self._core.operations.diff_versions(name, before, after, context))
 
     async def set_prompt_tag(self, name: str, key: str, value: str) -> Revision:
         """See Client.set_prompt_tag."""

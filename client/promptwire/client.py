@@ -12,6 +12,7 @@ from promptwire._core.feed import Feed
 from promptwire._core.operations import Operation, Page
 from promptwire._core.steps import run
 from promptwire._core.wanted import Consistency, Wanted
+from promptwire.diffs import PromptDiff
 from promptwire.handle import Handle
 from promptwire.options import Given, Options
 from promptwire.status import ClientStatus, ServerStatus
@@ -201,6 +202,16 @@ class Client:
     def list_prompt_versions(self, name: str) -> Iterator[PromptVersion]:
         """A prompt's versions, newest first; pages are fetched as needed. Raises PromptNotFoundError when iterated."""
         return self._pages(self._core.operations.list_versions(name))
+
+    def diff_prompt_versions(
+        self, name: str, before: int | str, after: int | str, *, context: int | None = None
+    ) -> PromptDiff:
+        """What differs between two versions, each a number or an alias: parts, lines and words; `.unified()` is text.
+
+        `context` is how many lines around each change are told, by default 3. Raises VersionNotFoundError,
+        AliasNotFoundError, PromptNotFoundError.
+        """
+        return self._call(self._core.operations.diff_versions(name, before, after, context))
 
     def set_prompt_tag(self, name: str, key: str, value: str) -> Revision:
         """Sets one tag of the prompt itself. Raises PromptNotFoundError."""

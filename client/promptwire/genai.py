@@ -12,6 +12,7 @@ from typing import Unpack
 
 from promptwire._core.wanted import Consistency
 from promptwire.client import Client
+from promptwire.diffs import PromptDiff
 from promptwire.options import Given
 from promptwire.values import (
     AliasChange,
@@ -34,6 +35,7 @@ __all__ = [
     "delete_prompt_tag",
     "delete_prompt_version",
     "delete_prompt_version_tag",
+    "diff_prompt_versions",
     "get_client",
     "get_prompt",
     "get_prompt_version",
@@ -172,6 +174,11 @@ def list_prompts(prefix: str = "") -> Iterator[Prompt]:
 def list_prompt_versions(name: str) -> Iterator[PromptVersion]:
     """See Client.list_prompt_versions."""
     return get_client().list_prompt_versions(name)
+
+
+def diff_prompt_versions(name: str, before: int | str, after: int | str, *, context: int | None = None) -> PromptDiff:
+    """See Client.diff_prompt_versions."""
+    return get_client().diff_prompt_versions(name, before, after, context=context)
 
 
 def set_prompt_tag(name: str, key: str, value: str) -> Revision:

@@ -24,6 +24,7 @@ from promptwire_service.process import Process
 from promptwire_service.rpc.admin_service import AdminService
 from promptwire_service.rpc.binding import bind
 from promptwire_service.rpc.connection_age import ConnectionAge
+from promptwire_service.rpc.diffs import DiffService
 from promptwire_service.rpc.handover import all_left, close_listeners, send_away
 from promptwire_service.rpc.health import NAME as HEALTH
 from promptwire_service.rpc.health import HealthService
@@ -118,6 +119,7 @@ class Service:
                     PROMPTS,
                     PromptService(registry),
                     ReleaseService(registry, self._retention_seconds),
+                    DiffService(registry),
                     WatchService(self._coherence, self._age),
                 ),
                 bind(ADMIN, AdminService(registry)),

@@ -1,5 +1,6 @@
 """Diffs: both sides are in it, words are told apart from lines, and nasty texts take bounded time."""
 
+import itertools
 import random
 
 import pytest
@@ -33,7 +34,7 @@ def test_what_is_aligned_is_equal_in_order_and_as_much_as_can_be(left: list[str]
     pairs = align(left, right, Budget(10_000))
     assert pairs is not None
     assert all(left[i] == right[j] for i, j in pairs)
-    assert all(i < k and j < m for (i, j), (k, m) in zip(pairs, pairs[1:], strict=False))
+    assert all(i < k and j < m for (i, j), (k, m) in itertools.pairwise(pairs))
     assert len(pairs) == longest_common(left, right)
 
 
@@ -45,8 +46,12 @@ def test_with_all_lines_around_it_both_sides_can_be_read_back(before: str, after
     lines = [line for hunk in only(before, after).hunks for line in hunk.lines]
     assert "".join(line.before for line in lines) == before
     assert "".join(line.after for line in lines) == after
-    assert [line.from_line for line in lines if line.from_line] == list(range(1, before.count("\n") + 1 + bool(before.rpartition("\n")[2])))
-    assert [line.to_line for line in lines if line.to_line] == list(range(1, after.count("\n") + 1 + bool(after.rpartition("\n")[2])))
+    assert [line.before_line for line in lines if line.before_line] == list(
+        range(1, before.count("\n") + 1 + bool(before.rpartition("\n")[2]))
+    )
+    assert [line.after_line for line in lines if line.after_line] == list(
+        range(1, after.count("\n") + 1 + bool(after.rpartition("\n")[2]))
+    )
 
 
 def test_words_are_told_apart_within_a_line() -> None:
@@ -57,14 +62,14 @@ def test_words_are_told_apart_within_a_line() -> None:
         ("insert", "5G "),
         ("equal", "bills.\n"),
     ]
-    assert (second.changed, second.from_line, second.to_line) == (False, 2, 2)
+    assert (second.changed, second.before_line, second.after_line) == (False, 2, 2)
 
 
 def test_a_line_put_before_one_that_changed_is_not_taken_for_it() -> None:
     part = only("You are an agent for bills.\n", "Be kind.\nYou are an agent for invoices.\n")
     added, changed = part.hunks[0].lines
-    assert (added.from_line, added.to_line, added.after) == (None, 1, "Be kind.\n")
-    assert (changed.from_line, changed.to_line) == (1, 2)
+    assert (added.before_line, added.after_line, added.after) == (None, 1, "Be kind.\n")
+    assert (changed.before_line, changed.after_line) == (1, 2)
 
 
 def test_changed_words_with_a_space_between_are_one_change() -> None:
@@ -76,7 +81,7 @@ def test_changed_words_with_a_space_between_are_one_change() -> None:
 
 def test_lines_that_share_little_are_a_removed_and_an_added_one() -> None:
     lines = only("completely different words here", "nothing of that is kept").hunks[0].lines
-    assert [(line.from_line, line.to_line) for line in lines] == [(1, None), (None, 1)]
+    assert [(line.before_line, line.after_line) for line in lines] == [(1, None), (None, 1)]
 
 
 def test_another_end_of_line_is_a_change() -> None:
@@ -93,8 +98,8 @@ def test_far_changes_are_hunks_of_their_own() -> None:
     after = list(before)
     after[10], after[90] = "LINE 10\n", "LINE 90\n"
     first, second = only("".join(before), "".join(after), context_lines=2).hunks
-    assert [line.from_line for line in first.lines if line.from_line] == [9, 10, 11, 12, 13]
-    assert [line.to_line for line in second.lines if line.to_line] == [89, 90, 91, 92, 93]
+    assert [line.before_line for line in first.lines if line.before_line] == [9, 10, 11, 12, 13]
+    assert [line.after_line for line in second.lines if line.after_line] == [89, 90, 91, 92, 93]
 
 
 def test_parts_that_only_one_side_has_are_added_or_removed() -> None:

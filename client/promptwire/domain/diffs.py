@@ -39,9 +39,9 @@ class DiffSegment:
 class DiffLine:
     """A line of one side, or of both with what differs in it; its end belongs to its text."""
 
-    from_line: int | None
+    before_line: int | None
     """Its number before, from 1; None when it was added."""
-    to_line: int | None
+    after_line: int | None
     """Its number after, from 1; None when it was removed."""
     segments: tuple[DiffSegment, ...]
 
@@ -83,11 +83,11 @@ class DiffPart:
 def diff_parts(
     before: Mapping[str, str], after: Mapping[str, str], context_lines: int = CONTEXT_LINES
 ) -> tuple[DiffPart, ...]:
-    """The parts that differ, in the order of `before`, then of `after`. JSON is compared as it is best read."""
+    """The parts that differ: content as it is in `before`, then in `after`; tags last."""
     lines, words = Budget(_COMPARISONS_MAX), Budget(_COMPARISONS_MAX)
     return tuple(
         _part(name, before.get(name), after.get(name), context_lines, lines, words)
-        for name in dict.fromkeys([*before, *after])
+        for name in sorted(dict.fromkeys([*before, *after]), key=lambda name: name.startswith("tags."))
         if before.get(name) != after.get(name)
     )
 
