@@ -104,16 +104,10 @@ def read_documents(text: str, file: str) -> Iterator[Node]:
     yaml = _yaml()
     loader = yaml.CSafeLoader if hasattr(yaml, "CSafeLoader") else yaml.SafeLoader
 
-    class Loader(loader):  # type: ignore[misc, valid-type]
-        def compose_node(self, parent: Any, index: Any) -> Any:
-            if self.check_event(yaml.AliasEvent):
-                mark = self.peek_event().start_mark
-                raise FileError(file, mark.line + 1, "", "has an alias (*name); write the value out")
-            return super().compose_node(parent, index)
-
     try:
-        for document in yaml.compose_all(text, Loader):
+        for document in yaml.compose_all(text, loader):
             if document is not None:
+                _refuse_aliases(document, file)
                 yield Node(document, file, "")
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 0
@@ -125,6 +119,20 @@ def read_documents(text: str, file: str) -> Iterator[Node]:
         raise FileError(file, 0, "", "is nested too deep") from error
 
 
+def _refuse_aliases(document: Any, file: str) -> None:
+    """One node in two places was an alias; a few of them can stand for more than fits in memory."""
+    seen: set[int] = set()
+    waiting = [document]
+    while waiting:
+        node = waiting.pop()
+        if id(node) in seen:
+            line = node.start_mark.line + 1
+            raise FileError(file, line, "", "has an anchor (&name) that is used again; write the value out")
+        seen.add(id(node))
+        if node.id == "mapping":
+            waiting += (part for pair in node.value for part in pair)
+        elif node.id == "sequence":
+            waiting += node.value
 
 
 def _yaml() -> Any:
@@ -138,4 +146,6 @@ def _yaml() -> Any:
 
 
 def _kind(raw: Any) -> str:
-    return {"mapping": "a mapping", "sequence": "a list"}.get(raw.id, repr(str(raw.value))[:60])
+    if raw.id == "scalar":
+        return repr(str(raw.value)[:60])
+    return "a mapping" if raw.id == "mapping" else "a list"

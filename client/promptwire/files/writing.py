@@ -9,8 +9,12 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 # What YAML can hold without an escape, but for a CR, which it would read as LF.
-_PLAIN_LINES: Final = re.compile("[\t\n\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]*")
-_ESCAPED: Final = re.compile("[^\x20-\x7e\xa0-\u2027\u202f-\u2065\u206a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+_PLAIN_LINES: Final = re.compile(
+    "[\t\n\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]*"
+)
+_ESCAPED: Final = re.compile(
+    "[^\x20-\x7e\xa0-\u2027\u202f-\u2065\u206a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
+)
 _BARE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_./()+-]*(?:,? [A-Za-z0-9_./()+-]+)*\Z")
 _WORDS: Final = {"null", "true", "false", "yes", "no", "on", "off", "y", "n"}
 _BARE_MAX_CHARS: Final = 100
