@@ -77,12 +77,12 @@ def _raise(error: OSError) -> None:
     raise error
 
 
-def read_folder(folder: Path) -> Iterator[Found]:
-    """Every prompt file, in order of paths. Raises FileError, also when two have the same prompt."""
+def read_folder(folder: Path, *, unique: bool = True) -> Iterator[Found]:
+    """Every prompt file, in order of paths. Raises FileError, if `unique` also when two have the same prompt."""
     names: dict[str, Path] = {}
     for path in files_in(folder):
         prompt = read(read_file(path), str(path))
-        if prompt.name in names:
+        if unique and prompt.name in names:
             raise FileError(str(path), 1, "name", f"{prompt.name} is in {names[prompt.name]}, too")
         names[prompt.name] = path
         yield Found(path, prompt)

@@ -3,7 +3,8 @@
 The newest version alone is one document; a prompt with all its versions is one document a version, oldest first.
 """
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -119,11 +120,14 @@ def read(text: str, path: str) -> PromptFile:
                 fields[name].refuse("stands in the last document only")
     versions = tuple(map(_version, parsed))
     _check_numbers(parsed)
-    name = first["name"]
-    _refuse(name, check_prompt_name(name.text()))
-    tags = _tags(last.get("prompt_tags"))
+    named = first["name"]
+    _refuse(named, check_prompt_name(named.text()))
     return PromptFile(
-        name=name.text(), versions=versions, aliases=_aliases(last.get("aliases")), prompt_tags=tags, path=path
+        name=named.text(),
+        versions=versions,
+        aliases=_aliases(last.get("aliases")),
+        prompt_tags=_tags(last.get("prompt_tags")),
+        path=path,
     )
 
 
@@ -185,17 +189,9 @@ def _json_text(node: Node | None) -> str:
 
 
 def _json(text: str) -> Any:
-    import json
-
     return json.loads(text) if text else None
 
 
 def _refuse(node: Node, wrong: Violation | None) -> None:
     if wrong:
         node.refuse(wrong.description)
-
-
-def numbers_missing(versions: Iterator[int]) -> list[int]:
-    """Below the last one: versions that were deleted."""
-    known = set(versions)
-    return [number for number in range(1, max(known, default=0)) if number not in known]

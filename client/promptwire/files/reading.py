@@ -5,7 +5,7 @@ A reader of its own on PyYAML's nodes, since its values are guesses: to YAML 1.1
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 

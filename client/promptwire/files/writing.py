@@ -49,7 +49,7 @@ def _entry(head: str, value: object, depth: int) -> Iterator[str]:
 
 def text(value: str, depth: int) -> str:
     """A text as a value at this depth, without the end of its last line."""
-    if "\n" in value.rstrip("\n") or len(value) > _BARE_MAX_CHARS:
+    if "\n" in value or len(value) > _BARE_MAX_CHARS:
         if _PLAIN_LINES.fullmatch(value):
             return _literal(value, _INDENT * depth)
         if "\n" in value:
