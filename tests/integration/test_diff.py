@@ -1,12 +1,12 @@
 """Diffs through a real service, as Python and the command line show them."""
 
 import json
-import subprocess
-import sys
 
 import pytest
+from typer.testing import CliRunner, Result
 
 import promptwire
+from promptwire.cli.app import app
 from tests.support.service import ServiceProcess
 
 
@@ -92,13 +92,12 @@ def test_what_is_not_there_is_named(
 def test_the_command_line_writes_it_to_a_pipe_and_as_json(
     two: promptwire.Client, service: ServiceProcess, namespace: str
 ) -> None:
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "promptwire.cli", "--target", service.target, "--namespace", namespace]
-        return subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=60, check=False)
+    def run(*arguments: str) -> Result:
+        return CliRunner().invoke(app, ["--target", service.target, "--namespace", namespace, *arguments])
 
     told = run("diff", "telco", "1", "2")
-    assert (told.returncode, told.stdout) == (0, UNIFIED)
+    assert (told.exit_code, told.stdout) == (0, UNIFIED)
     document = json.loads(run("diff", "telco", "production", "--json").stdout)
     segments = document["parts"][0]["hunks"][0]["lines"][0]["segments"]
     assert {"kind": "insert", "text": "5G "} in segments
-    assert run("diff", "telco", "1", "9").returncode == 1
+    assert run("diff", "telco", "1", "9").exit_code == 1
