@@ -2,16 +2,18 @@
 
 import asyncio
 import weakref
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from datetime import datetime
+from os import PathLike
 from types import TracebackType
-from typing import NoReturn, Self, TypeVar, Unpack
+from typing import Any, NoReturn, Self, TypeVar, Unpack
 
 from promptwire._core import checks
 from promptwire._core.core import Core
 from promptwire._core.operations import Operation, Page
 from promptwire._core.steps import drive
 from promptwire._core.wanted import Consistency, Wanted
+from promptwire.config import Config, read_config
 from promptwire.diffs import PromptDiff
 from promptwire.handle import Handle
 from promptwire.options import Given, Options
@@ -93,6 +95,15 @@ class AsyncClient:
         handle = Handle(self, checks.key(reference), await self.load_prompt(reference))
         await drive(self._core.keep_up(handle))
         return handle
+
+    async def load_config(
+        self, source: str | PathLike[str] | Mapping[str, object]
+    ) -> Config[Coroutine[Any, Any, PromptVersion]]:
+        """See Client.load_config."""
+        name, references = await asyncio.to_thread(read_config, source)
+        await drive(self._core.load_config(name, references))
+        handles = {key: await self.handle(one) for key, one in references.items()}
+        return Config(name, references, handles, self.load_prompt)
 
     async def register_prompt(
         self,

@@ -3,6 +3,7 @@
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
+from os import PathLike
 from types import TracebackType
 from typing import NoReturn, Self, TypeVar, Unpack
 
@@ -12,6 +13,7 @@ from promptwire._core.feed import Feed
 from promptwire._core.operations import Operation, Page
 from promptwire._core.steps import run
 from promptwire._core.wanted import Consistency, Wanted
+from promptwire.config import Config, read_config
 from promptwire.diffs import PromptDiff
 from promptwire.handle import Handle
 from promptwire.options import Given, Options
@@ -120,6 +122,17 @@ class Client:
         handle = Handle(self, checks.key(reference), self.load_prompt(reference))
         run(self._core.keep_up(handle))
         return handle
+
+    def load_config(self, source: str | PathLike[str] | Mapping[str, object]) -> Config[PromptVersion]:
+        """The references of a configuration as live handles.
+
+        It is a YAML or JSON file, or a dict: `{"prompts": {"billing": "prompts:/support_billing@production"}}`.
+        All are fetched in one round trip. Raises what load_prompt does, naming the file and the key, and
+        PromptwireError with reason `INVALID_FILE`. YAML needs `promptwire[yaml]`.
+        """
+        name, references = read_config(source)
+        run(self._core.load_config(name, references))
+        return Config(name, references, {key: self.handle(one) for key, one in references.items()}, self.load_prompt)
 
     def register_prompt(
         self,

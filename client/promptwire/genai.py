@@ -8,10 +8,12 @@ PROMPTWIRE_TARGET, _NAMESPACE and _TOKEN say whose client that is, or `configure
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
+from os import PathLike
 from typing import Unpack
 
 from promptwire._core.wanted import Consistency
 from promptwire.client import Client
+from promptwire.config import Config
 from promptwire.diffs import PromptDiff
 from promptwire.options import Given
 from promptwire.values import (
@@ -43,6 +45,7 @@ __all__ = [
     "list_prompt_versions",
     "list_prompts",
     "list_releases",
+    "load_config",
     "load_prompt",
     "load_prompt_as_of",
     "load_prompts",
@@ -102,6 +105,11 @@ def load_prompt(
 def load_prompts(references: Iterable[str]) -> list[PromptVersion]:
     """See Client.load_prompts."""
     return get_client().load_prompts(references)
+
+
+def load_config(source: str | PathLike[str] | Mapping[str, object]) -> Config[PromptVersion]:
+    """See Client.load_config."""
+    return get_client().load_config(source)
 
 
 def wait_for_ready(references: Iterable[str] = (), timeout: float | None = None) -> None:
