@@ -9,7 +9,9 @@ if TYPE_CHECKING:
     from promptwire import genai
     from promptwire.aio import AsyncClient
     from promptwire.client import Client
+    from promptwire.config import Config
     from promptwire.diffs import DiffHunk, DiffLine, DiffPart, DiffSegment, DiffSide, PromptDiff
+    from promptwire.domain.splits import Split
     from promptwire.errors import (
         AliasNotFoundError,
         ConflictError,
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
         AliasMove,
         Convergence,
         Deleted,
+        Exposure,
         KeptWrite,
         LaggingAgent,
         Move,
@@ -50,6 +53,7 @@ __all__ = [
     "AsyncClient",
     "Client",
     "ClientStatus",
+    "Config",
     "ConflictError",
     "Convergence",
     "Deleted",
@@ -58,6 +62,7 @@ __all__ = [
     "DiffPart",
     "DiffSegment",
     "DiffSide",
+    "Exposure",
     "Handle",
     "InvalidArgumentError",
     "KeptWrite",
@@ -75,6 +80,7 @@ __all__ = [
     "ReleaseEffect",
     "RenderError",
     "Revision",
+    "Split",
     "StaleError",
     "UnavailableError",
     "VersionNotFoundError",
@@ -101,8 +107,11 @@ _HOMES = {
     "PromptDiff": "diffs",
     "AliasMove": "values",
     "AsyncClient": "aio",
+    "Exposure": "values",
+    "Split": "domain.splits",
     "Client": "client",
     "ClientStatus": "status",
+    "Config": "config",
     "Convergence": "values",
     "LaggingAgent": "values",
     "Handle": "handle",

@@ -62,6 +62,7 @@ class AsyncClient:
         consistency: Consistency | None = None,
         min_revision: Revision | None = None,
         max_staleness: float | None = None,
+        key: str | None = None,
     ) -> PromptVersion:
         """See Client.load_prompt."""
         if version is not None:
@@ -70,9 +71,10 @@ class AsyncClient:
             try:
                 return self._live.entries[name_or_uri]
             except (KeyError, TypeError):
-                outdated = self._core.outdated(name_or_uri)
-                return outdated if outdated is not None else await drive(self._core.load(name_or_uri))
-        return await drive(self._core.load(name_or_uri, Wanted.read(consistency, min_revision, max_staleness)))
+                at_hand = self._core.at_hand(name_or_uri, key)
+                return at_hand if at_hand is not None else await drive(self._core.load(name_or_uri, split_key=key))
+        wanted = Wanted.read(consistency, min_revision, max_staleness)
+        return await drive(self._core.load(name_or_uri, wanted, key))
 
     async def load_prompts(
         self,
@@ -81,10 +83,11 @@ class AsyncClient:
         consistency: Consistency | None = None,
         min_revision: Revision | None = None,
         max_staleness: float | None = None,
+        key: str | None = None,
     ) -> list[PromptVersion]:
         """See Client.load_prompts."""
         wanted = Wanted.read(consistency, min_revision, max_staleness)
-        return await drive(self._core.load_all(checks.texts(references, "references"), wanted))
+        return await drive(self._core.load_all(checks.texts(references, "references"), wanted, key))
 
     async def wait_for_ready(self, references: Iterable[str] = (), timeout: float | None = None) -> None:
         """See Client.wait_for_ready."""
@@ -131,6 +134,21 @@ class AsyncClient:
     ) -> AliasChange:
         """See Client.set_prompt_alias."""
         operation = self._core.operations.set_alias(name, alias, version, expected_version, reason)
+        return await drive(self._core.change_alias(name, alias, operation, wait_for_agents))
+
+    async def set_prompt_alias_split(
+        self,
+        name: str,
+        alias: str,
+        weights: Mapping[int, float],
+        *,
+        salt: str | None = None,
+        expected_version: int | None = None,
+        reason: str = "",
+        wait_for_agents: float | None = None,
+    ) -> AliasChange:
+        """See Client.set_prompt_alias_split."""
+        operation = self._core.operations.set_alias_split(name, alias, weights, salt, expected_version, reason)
         return await drive(self._core.change_alias(name, alias, operation, wait_for_agents))
 
     async def delete_prompt_alias(

@@ -65,6 +65,7 @@ class Client:
         consistency: Consistency | None = None,
         min_revision: Revision | None = None,
         max_staleness: float | None = None,
+        key: str | None = None,
     ) -> PromptVersion:
         """The version that a reference means now.
 
@@ -80,6 +81,9 @@ class Client:
         wants one that was confirmed no longer ago than that: below `renew_seconds` that often costs a call, and 0 is
         the same as strong. Each raises UnavailableError or StaleError rather than answering with less.
 
+        Of a split alias it is one of its versions: with `key`, e.g. a user's id, always the same; without, any, drawn
+        by the weights on each call.
+
         Raises PromptNotFoundError, VersionNotFoundError, AliasNotFoundError.
         """
         if version is not None:
@@ -89,9 +93,10 @@ class Client:
             try:
                 return self._live.entries[name_or_uri]
             except (KeyError, TypeError):  # TypeError: unhashable, which the slow way refuses by name
-                outdated = self._core.outdated(name_or_uri)
-                return outdated if outdated is not None else run(self._core.load(name_or_uri))
-        return run(self._core.load(name_or_uri, Wanted.read(consistency, min_revision, max_staleness)))
+                at_hand = self._core.at_hand(name_or_uri, key)
+                return at_hand if at_hand is not None else run(self._core.load(name_or_uri, split_key=key))
+        wanted = Wanted.read(consistency, min_revision, max_staleness)
+        return run(self._core.load(name_or_uri, wanted, key))
 
     def load_prompts(
         self,
@@ -100,6 +105,7 @@ class Client:
         consistency: Consistency | None = None,
         min_revision: Revision | None = None,
         max_staleness: float | None = None,
+        key: str | None = None,
     ) -> list[PromptVersion]:
         """What many references mean, in their order; those that have to be asked for take one round trip together.
 
@@ -107,7 +113,7 @@ class Client:
         that means nothing; the others are kept.
         """
         wanted = Wanted.read(consistency, min_revision, max_staleness)
-        return run(self._core.load_all(checks.texts(references, "references"), wanted))
+        return run(self._core.load_all(checks.texts(references, "references"), wanted, key))
 
     def wait_for_ready(self, references: Iterable[str] = (), timeout: float | None = None) -> None:
         """Loads these, and returns once pushes keep all of them right; without any, once the watch is confirmed.
@@ -169,6 +175,26 @@ class Client:
         seconds, 600 at most; `agents` of the result says who has. Raises PromptNotFoundError, VersionNotFoundError.
         """
         operation = self._core.operations.set_alias(name, alias, version, expected_version, reason)
+        return run(self._core.change_alias(name, alias, operation, wait_for_agents))
+
+    def set_prompt_alias_split(
+        self,
+        name: str,
+        alias: str,
+        weights: Mapping[int, float],
+        *,
+        salt: str | None = None,
+        expected_version: int | None = None,
+        reason: str = "",
+        wait_for_agents: float | None = None,
+    ) -> AliasChange:
+        """Points an alias at weighted versions, e.g. {1: 90, 2: 10}: loads with a key always get the same one of them.
+
+        Weights are shares of any sum. Changing them moves as few keys as can be, and none away from a version whose
+        share does not shrink. `salt` makes the keys of one split independent of another's; without one the alias keeps
+        its own. `set_prompt_alias` ends the split. `expected_version` as there. Raises what it does.
+        """
+        operation = self._core.operations.set_alias_split(name, alias, weights, salt, expected_version, reason)
         return run(self._core.change_alias(name, alias, operation, wait_for_agents))
 
     def delete_prompt_alias(

@@ -45,7 +45,7 @@ class Config(Mapping[str, Handle], Generic[Loaded]):
                 f"{self.source} has no prompt {key!r}; it has {', '.join(self._handles) or 'none'}"
             ) from None
 
-    def load(self, key: str, **options: Any) -> Loaded:
+    def load(self, key: str, /, **options: Any) -> Loaded:
         """What a key's reference means now; `options` are those of `Client.load_prompt`. To be awaited with asyncio."""
         return self._load(self[key].reference, **options)
 

@@ -54,6 +54,7 @@ __all__ = [
     "release",
     "rollback_prompt_alias",
     "set_prompt_alias",
+    "set_prompt_alias_split",
     "set_prompt_tag",
     "set_prompt_version_tag",
     "undelete_prompt",
@@ -95,16 +96,17 @@ def load_prompt(
     consistency: Consistency | None = None,
     min_revision: Revision | None = None,
     max_staleness: float | None = None,
+    key: str | None = None,
 ) -> PromptVersion:
     """See Client.load_prompt."""
     return (_client or _make()).load_prompt(
-        name_or_uri, version, consistency=consistency, min_revision=min_revision, max_staleness=max_staleness
+        name_or_uri, version, consistency=consistency, min_revision=min_revision, max_staleness=max_staleness, key=key
     )
 
 
-def load_prompts(references: Iterable[str]) -> list[PromptVersion]:
+def load_prompts(references: Iterable[str], *, key: str | None = None) -> list[PromptVersion]:
     """See Client.load_prompts."""
-    return get_client().load_prompts(references)
+    return get_client().load_prompts(references, key=key)
 
 
 def load_config(source: str | PathLike[str] | Mapping[str, object]) -> Config[PromptVersion]:
@@ -290,3 +292,25 @@ def list_releases() -> Iterator[KeptWrite]:
 def audit(after: int = 0) -> Iterator[KeptWrite]:
     """See Client.audit."""
     return get_client().audit(after)
+
+
+def set_prompt_alias_split(
+    name: str,
+    alias: str,
+    weights: Mapping[int, float],
+    *,
+    salt: str | None = None,
+    expected_version: int | None = None,
+    reason: str = "",
+    wait_for_agents: float | None = None,
+) -> AliasChange:
+    """See Client.set_prompt_alias_split."""
+    return get_client().set_prompt_alias_split(
+        name,
+        alias,
+        weights,
+        salt=salt,
+        expected_version=expected_version,
+        reason=reason,
+        wait_for_agents=wait_for_agents,
+    )

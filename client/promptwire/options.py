@@ -4,13 +4,17 @@ import getpass
 import os
 import socket
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypedDict, Unpack, get_args
+from typing import TYPE_CHECKING, Literal, TypedDict, Unpack, get_args
 
 from promptwire._core import checks
 from promptwire.domain import limits
 from promptwire.domain.names import DEFAULT_NAMESPACE, check_namespace
+
+if TYPE_CHECKING:
+    from promptwire.values import Exposure
 
 OnStale = Literal["serve", "fail"]
 
@@ -31,6 +35,7 @@ class Given(TypedDict, total=False):
     max_staleness_seconds: float | None
     strict_lease: bool
     snapshot_dir: str | os.PathLike[str] | None
+    on_exposure: "Callable[[Exposure], object] | None"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +68,9 @@ class Options:
     snapshot_dir: Path | None
     """Directory for the last known good on disk, made if need be; the next process starts from it while the registry is
     out of reach. PROMPTWIRE_SNAPSHOT_DIR, or else None: nothing is written."""
+    on_exposure: "Callable[[Exposure], object] | None" = field(repr=False)
+    """Called with a promptwire.Exposure for each load of a split alias, in the thread that loads; its errors are logged
+    once, and not raised. Default None."""
     client_id: str
     """This client's name in the service's status: 32 random hex digits; another one after a fork."""
 
@@ -98,6 +106,7 @@ class Options:
             ),
             strict_lease=bool(given.get("strict_lease", False)),
             snapshot_dir=_path(given.get("snapshot_dir")),
+            on_exposure=given.get("on_exposure"),
             client_id=uuid.uuid4().hex,
         )
         options._check()
@@ -116,6 +125,8 @@ class Options:
             raise checks.invalid("renew_seconds", f"must be below lease_seconds, {self.lease_seconds:g}")
         if self.max_staleness_seconds is not None and self.max_staleness_seconds < self.lease_seconds:
             raise checks.invalid("max_staleness_seconds", f"must be at least lease_seconds, {self.lease_seconds:g}")
+        if self.on_exposure is not None and not callable(self.on_exposure):
+            raise checks.invalid("on_exposure", f"must be callable; got {type(self.on_exposure).__name__}")
         if self.on_stale not in get_args(OnStale):
             raise checks.invalid("on_stale", f"must be one of {', '.join(get_args(OnStale))}")
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
 
 from promptwire.domain.references import SCHEME
+from promptwire.domain.splits import Split
 from promptwire.domain.template import MissingVariablesError, TextTemplate
 from promptwire.errors import RenderError
 
@@ -138,6 +139,8 @@ class Prompt:
     """Revision number of that change."""
     deleted_versions: tuple[int, ...] = ()
     """Versions that are deleted: references to them fail."""
+    splits: Mapping[str, Split] = field(default_factory=ReadOnlyDict[Split], hash=False)
+    """Aliases that point at weighted versions; not among `aliases`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,7 +212,11 @@ class AliasChange:
     """What it pointed at before; None when there was no such alias."""
     revision: Revision
     version: int | None = None
-    """What it points at since; None when it was deleted."""
+    """What it points at since; None when it was deleted or split."""
+    split: Split | None = None
+    """What it points at since, when that is split."""
+    previous_split: Split | None = None
+    """What it pointed at before, when that was split."""
     agents: AgentsReport | None = None
     """Who had it when the wait for the agents was over; None when that was not asked for."""
 
@@ -244,6 +251,10 @@ class Change:
     """The tags that were set."""
     keys: tuple[str, ...] = ()
     """The tags that were removed."""
+    split: Split | None = None
+    """What the alias points at since, when that is split; `version` is None then."""
+    previous_split: Split | None = None
+    """What the alias pointed at before, when that was split."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -262,6 +273,10 @@ class AliasMove:
     """What it pointed at before; None when it was new."""
     rollback: bool
     """Whether it went back to an earlier version."""
+    split: Split | None = None
+    """What it points at since, when that is split; `version` is None then."""
+    previous_split: Split | None = None
+    """What it pointed at before, when that was split."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -361,3 +376,18 @@ class Move:
     """None removes the alias."""
     expected_version: int | None = None
     """Only if the alias points there now; 0 for "only if there is no such alias"."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exposure:
+    """That a load of a split alias was given one of its versions: for whoever counts who saw what."""
+
+    reference: str
+    """As it was written."""
+    name: str
+    alias: str
+    version: int
+    key: str | None
+    """None when the load drew."""
+    bucket: int
+    """0 to 9,999."""

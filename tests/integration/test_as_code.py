@@ -112,6 +112,17 @@ def test_tags_alone_make_a_version_and_a_message_alone_does_not(
     assert "1 to register" in run("plan", tmp_path).stdout
 
 
+def test_splits_are_left_out_and_not_moved(filled: promptwire.Client, run: Run, tmp_path: Path) -> None:
+    filled.set_prompt_alias_split("support/billing", "production", {2: 90, 3: 10})
+    assert "support/billing@production left out" in run("export", tmp_path).stderr
+    file = tmp_path / "support" / "billing.prompt.yaml"
+    assert "production" not in file.read_text()
+    file.write_text(file.read_text().replace("staging", "production"))
+    done = run("apply", tmp_path, "--aliases")
+    assert done.exit_code == 2
+    assert "aliases.production: is a split in the registry" in done.stderr
+
+
 @pytest.mark.parametrize("meanwhile", ["a version", "an alias"])
 def test_what_moved_since_the_plan_refuses_all_of_it(filled: promptwire.Client, tmp_path: Path, meanwhile: str) -> None:
     files = [

@@ -360,7 +360,7 @@ async def test_a_server_over_tls_is_used_if_its_certificate_is_accepted(tmp_path
     ) as found:
         node = found.nodes[0]
         async with opened(f"rediss://localhost:{node.tls_port}/0?ssl_ca_certs={made.ca}", Durability.FSYNC) as store:
-            assert (await register(store, "one")).version == 1
+            assert (await register(store, "one")).results[0].version == 1
             rung: list[int] = []
             store.on_bell(NS, rung.append)
             await until(lambda: rung == [0])
@@ -385,6 +385,6 @@ async def test_a_cluster_over_tls(tmp_path: Path) -> None:
 async def test_alias_writes_go_through_a_cluster_too(shards: Topology) -> None:
     async with opened(shards.url, Durability.FSYNC) as store:
         made = await register(store, "x")
-        move = SetAlias(name="p", alias="production", target=made.version)
+        move = SetAlias(name="p", alias="production", target=made.results[0].version)
         moved = await store.write(NS, Write(operations=(move,), request_id=uuid.uuid4().hex, actor="t"))
         assert moved.revision.number == made.revision.number + 1

@@ -68,6 +68,15 @@ def moment(value: object, field: str) -> int:
     return int(value)
 
 
+def weights(value: object) -> dict[int, float]:
+    if not isinstance(value, Mapping):
+        raise invalid("weights", f"must be {{version: weight}}; got {type(value).__name__}")
+    for weight in value.values():
+        if isinstance(weight, bool) or not isinstance(weight, int | float):
+            raise invalid("weights", f"must be numbers; got {type(weight).__name__}")
+    return {number(version, "weights"): float(weight) for version, weight in value.items()}
+
+
 def one_of(**given: object) -> None:
     """Raises InvalidArgumentError when more than one of these is given."""
     names = [name for name, value in given.items() if value is not None]

@@ -16,19 +16,21 @@ from typing import TYPE_CHECKING, TypeVar
 from promptwire._core import checks
 from promptwire._core.backoff import Backoff
 from promptwire._core.connection import Connection, closed_error
+from promptwire._core.exposures import Exposures
 from promptwire._core.feed import Feed
 from promptwire._core.flight import Flight
 from promptwire._core.lease import Clock, Lease
 from promptwire._core.live import LiveTable
 from promptwire._core.operations import Operation, Operations
 from promptwire._core.rpc_errors import revision_of
+from promptwire._core.split_alias import Meaning, SplitAlias
 from promptwire._core.steps import Arrival, Steps
 from promptwire._core.stream import Stream
 from promptwire._core.wanted import ANY, Wanted
 from promptwire._core.watch import Signal, Watch
 from promptwire.domain import limits
 from promptwire.domain.references import Reference
-from promptwire.errors import NotFoundError, PromptwireError, StaleError, UnavailableError
+from promptwire.errors import NotFoundError, PromptwireError, StaleError, UnavailableError, VersionNotFoundError
 from promptwire.handle import Handle
 from promptwire.options import Options
 from promptwire.status import ClientStatus
@@ -44,9 +46,11 @@ Request = TypeVar("Request")
 Response = TypeVar("Response")
 Result = TypeVar("Result")
 
-Outcome = tuple[PromptVersion | PromptwireError, Revision | None]
+Outcome = tuple[Meaning | PromptwireError, Revision | None]
 """What became of a reference: the version or why there is none, and the revision that this is of, if that was told."""
 
+_PICKS = 3
+"""How often a split is looked up when the version that it led to is gone by then."""
 _JOIN_SECONDS = 5.0
 _READ_SECONDS = 2.0
 """How long a load waits for a disk that does not answer, when it wants to know what an earlier process knew."""
@@ -66,6 +70,7 @@ class Core:
         self._serves_any_age = options.on_stale == "serve" and options.max_staleness_seconds is None
         self._watch = Watch(self.live, lambda deliver: Stream(self.connection, deliver), options, clock)
         self._last_known = _last_known(self.live, options, clock)
+        self._exposures = Exposures(options.on_exposure)
         _cores.add(self)
 
     def call(self, operation: Operation[Request, Response, Result], longer_seconds: float = 0.0) -> Steps[Result]:
@@ -122,21 +127,72 @@ class Core:
         if self._last_known is not None:
             self._last_known.doubt(name, revision)
 
-    def outdated(self, written: object) -> PromptVersion | None:
+    def at_hand(self, written: object, split_key: str | None) -> PromptVersion | None:
         """What a load that `entries` does not have may return at once, whatever its age; None for the slow way.
 
-        While the registry is gone that is every load.
+        While the registry is gone that is every load; of a split alias it is each one.
         """
         if not self._serves_any_age or type(written) is not str or self.connection.closed:
             return None
-        return self.live.find(written)
+        meaning = self.live.find(written)
+        if not isinstance(meaning, SplitAlias):
+            return meaning
+        if split_key is not None and type(split_key) is not str:
+            return None
+        bucket = meaning.split.bucket(meaning.alias, split_key)
+        reference = meaning.reference(meaning.split.version_in(bucket))
+        version = self.live.entries.get(reference) or self.live.find(reference)
+        if not isinstance(version, PromptVersion):
+            return None
+        self._exposures.tell(written, meaning, bucket, split_key)
+        return version
 
-    def load(self, written: object, wanted: Wanted = ANY) -> Steps[PromptVersion]:
+    def load(self, written: object, wanted: Wanted = ANY, split_key: object = None) -> Steps[PromptVersion]:
         """The slow way, for a reference that `entries` does not have, or when that is not good enough."""
-        return (yield from self.load_all([written], wanted))[0]
+        return (yield from self.load_all([written], wanted, split_key))[0]
 
-    def load_all(self, written: Iterable[object], wanted: Wanted = ANY) -> Steps[list[PromptVersion]]:
-        """What the references mean, in their order; those that have to be asked for take one round trip."""
+    def load_all(
+        self, written: Iterable[object], wanted: Wanted = ANY, split_key: object = None
+    ) -> Steps[list[PromptVersion]]:
+        """What the references mean, in their order; those that have to be asked for take one round trip, and one more
+        the versions of split aliases.
+        """
+        key = None if split_key is None else checks.text(split_key, "key")
+        references = [checks.key(one) for one in written]
+        for attempt in range(_PICKS):
+            meanings = yield from self._meanings(references, wanted)
+            splits = [one for one in meanings if isinstance(one, SplitAlias)]
+            if not splits:
+                break
+            try:
+                return (yield from self._pick(references, meanings, wanted, key))
+            except VersionNotFoundError:
+                # It was deleted between the two reads, and the alias does not lead to it any more.
+                if attempt == _PICKS - 1:
+                    raise
+        return [one for one in meanings if isinstance(one, PromptVersion)]
+
+    def _pick(
+        self, references: Sequence[str], meanings: Sequence[Meaning], wanted: Wanted, key: str | None
+    ) -> Steps[list[PromptVersion]]:
+        """Loads, for each split alias, the version of the key's bucket by its number."""
+        buckets = {
+            index: one.split.bucket(one.alias, key) for index, one in enumerate(meanings) if isinstance(one, SplitAlias)
+        }
+        chosen = [
+            one.reference(one.split.version_in(buckets[index])) if isinstance(one, SplitAlias) else references[index]
+            for index, one in enumerate(meanings)
+        ]
+        loaded = yield from self._meanings([chosen[index] for index in buckets], wanted)
+        picked = dict(zip(buckets, loaded, strict=True))
+        for index, bucket in buckets.items():
+            split = meanings[index]
+            assert isinstance(split, SplitAlias)
+            self._exposures.tell(references[index], split, bucket, key)
+        versions = [picked.get(index, one) for index, one in enumerate(meanings)]
+        return [one for one in versions if isinstance(one, PromptVersion)]
+
+    def _meanings(self, written: Iterable[object], wanted: Wanted) -> Steps[list[Meaning]]:
         if self.connection.closed:
             raise closed_error()
         keys = [checks.key(one) for one in written]
@@ -182,7 +238,7 @@ class Core:
     def keep_up(self, handle: Handle) -> Steps[None]:
         """Has pushes keep a handle up to date from now on."""
         while not self.live.attach(handle.reference, handle):
-            yield from self.load(handle.reference)
+            yield from self._meanings([handle.reference], ANY)
         _resume_in_children()
 
     def wait_for_ready(self, written: Iterable[object], timeout: float | None) -> Steps[None]:
@@ -190,7 +246,10 @@ class Core:
         timeout_seconds = self.options.timeout_seconds if timeout is None else checks.seconds(timeout, "timeout")
         keys = [checks.key(one) for one in written]
         deadline = self._clock() + timeout_seconds
-        yield from self.load_all(keys)
+        for meaning in (yield from self._meanings(keys, ANY)):
+            if isinstance(meaning, SplitAlias):
+                keys += meaning.references()
+        yield from self._meanings(keys, ANY)
         self._watch.start()
         ready = self.live.when_ready(keys)
         try:
@@ -204,7 +263,7 @@ class Core:
         except FlightCancelled as error:
             raise closed_error() from error
 
-    def _known(self, key: str, wanted: Wanted) -> PromptVersion | None:
+    def _known(self, key: str, wanted: Wanted) -> Meaning | None:
         """What the table knows, if that will do. Raises what it knows to be missing."""
         if wanted.strong:
             return None
@@ -213,12 +272,12 @@ class Core:
             raise missing
         return self._vouched(value, wanted) if value is not None and self._will_do(key, value, wanted) else None
 
-    def _will_do(self, key: str, value: PromptVersion, wanted: Wanted) -> bool:
+    def _will_do(self, key: str, value: Meaning, wanted: Wanted) -> bool:
         if wanted.min_revision is not None and not self.live.reaches(key, wanted.min_revision):
             return False
         return wanted.max_staleness_seconds is None or value.age <= wanted.max_staleness_seconds
 
-    def _vouched(self, value: PromptVersion, wanted: Wanted) -> PromptVersion:
+    def _vouched(self, value: Meaning, wanted: Wanted) -> Meaning:
         """Raises StaleError for what is older than this client, or this call, will have."""
         fails = self.options.on_stale == "fail"
         most = self.options.lease_seconds if fails else self.options.max_staleness_seconds
@@ -232,9 +291,9 @@ class Core:
             )
         return value
 
-    def _read_strongly(self, references: Mapping[str, Reference], wanted: Wanted) -> Steps[dict[str, PromptVersion]]:
+    def _read_strongly(self, references: Mapping[str, Reference], wanted: Wanted) -> Steps[dict[str, Meaning]]:
         """For this call alone: an answer that somebody asked for earlier could lack a write acknowledged since."""
-        found: dict[str, PromptVersion] = {}
+        found: dict[str, Meaning] = {}
         deadline = self._clock() + self.options.timeout_seconds
         for keys in _batches(list(references)):
             asked_at = self._clock()
@@ -242,17 +301,17 @@ class Core:
                 version, revision = outcome
                 if isinstance(version, PromptwireError):
                     raise version
-                if revision is not None:
+                if revision is not None and isinstance(version, PromptVersion):
                     self.live.saw(version, revision, asked_at)
                 found[key] = version
         return found
 
-    def _fetch(self, references: Mapping[str, Reference], wanted: Wanted) -> Steps[dict[str, PromptVersion]]:
+    def _fetch(self, references: Mapping[str, Reference], wanted: Wanted) -> Steps[dict[str, Meaning]]:
         """Asks for each reference once, however many threads and tasks want it at the same time."""
         hurried = wanted is ANY and all(map(self._can_fall_back, references))
         timeout_seconds = self.options.timeout_seconds
         deadline = self._clock() + (min(timeout_seconds, _HURRY_SECONDS) if hurried else timeout_seconds)
-        found: dict[str, PromptVersion] = {}
+        found: dict[str, Meaning] = {}
         backoff = Backoff(0.01, 0.5)
         while missing := [key for key in references if key not in found]:
             boarded = {key: self.live.board(key, references[key], anew=wanted is not ANY) for key in missing}
@@ -296,7 +355,7 @@ class Core:
 
     def _land(self, key: str, flight: Flight, outcome: Outcome) -> None:
         found, revision = outcome
-        if isinstance(found, PromptVersion) and revision is not None:
+        if isinstance(found, PromptVersion | SplitAlias) and revision is not None:
             flight.future.set_result(self.live.land(key, flight, found, revision))
         elif isinstance(found, NotFoundError) and revision and not self.live.land_missing(key, flight, revision):
             flight.future.set_result(None)
@@ -322,10 +381,10 @@ class Core:
 
     def _arrival(
         self, key: str, flight: Flight, deadline: float, wanted: Wanted, hurried: bool
-    ) -> Steps[PromptVersion | None]:
+    ) -> Steps[Meaning | None]:
         """What a flight brought; None to ask again."""
         try:
-            value: PromptVersion | None = yield Arrival(flight.future, max(0.0, deadline - self._clock()))
+            value: Meaning | None = yield Arrival(flight.future, max(0.0, deadline - self._clock()))
             if value is None and self._clock() >= deadline:
                 raise UnavailableError(f"{self.options.target} kept answering with what is known to be older")
             return value

@@ -1,9 +1,15 @@
 """What the service sent, as values. A version's digest is checked here, so that no value ever differs from it."""
 
+from collections.abc import Mapping
+
+from promptwire._core.followed import Record
 from promptwire._core.lease import Lease
+from promptwire._core.split_alias import Meaning, SplitAlias
 from promptwire.diffs import DiffHunk, DiffLine, DiffPart, DiffSegment, DiffSide, PromptDiff
 from promptwire.domain.content import Content
 from promptwire.domain.diffs import PartKind, SegmentKind
+from promptwire.domain.references import parse_reference
+from promptwire.domain.splits import Split
 from promptwire.errors import PromptwireError
 from promptwire.status import CacheStatus, ServerStatus, StoreStatus, WatcherStatus
 from promptwire.v1 import admin_service_pb2, common_pb2, prompt_service_pb2
@@ -70,7 +76,57 @@ def prompt(message: common_pb2.Prompt) -> Prompt:
         last_updated_timestamp=message.update_time.ToMilliseconds(),
         etag=message.etag,
         deleted_versions=tuple(message.deleted_versions),
+        splits=ReadOnlyDict(splits(message.splits)),
     )
+
+
+def record(message: common_pb2.Prompt) -> Record:
+    return Record(
+        message.latest_version,
+        dict(message.aliases),
+        message.etag,
+        frozenset(message.deleted_versions),
+        deleted=message.HasField("delete_time"),
+        splits=splits(message.splits),
+    )
+
+
+def record_message(name: str, value: Record) -> common_pb2.Prompt:
+    """The other way: `record` of it is the same again, but for when it was deleted."""
+    message = common_pb2.Prompt(
+        name=name,
+        latest_version=value.latest,
+        aliases=value.aliases,
+        etag=value.etag,
+        deleted_versions=sorted(value.deleted_versions),
+        splits={alias: _split_message(one) for alias, one in value.splits.items()},
+    )
+    if value.deleted:
+        message.delete_time.FromSeconds(0)
+    return message
+
+
+def _split_message(value: Split) -> common_pb2.Split:
+    segments = [common_pb2.Split.Segment(end=end, version=version) for end, version in value.segments]
+    return common_pb2.Split(salt=value.salt, segments=segments)
+
+
+def split(message: common_pb2.Split) -> Split:
+    return Split(message.salt, tuple((segment.end, segment.version) for segment in message.segments))
+
+
+def splits(message: Mapping[str, common_pb2.Split]) -> dict[str, Split]:
+    return {alias: split(one) for alias, one in message.items()}
+
+
+def meaning(
+    reference: str, answer: prompt_service_pb2.ResolveResponse | prompt_service_pb2.ResolveOutcome, lease: Lease
+) -> Meaning:
+    """What a resolved reference means: a version, or a split, of which the answer has one version."""
+    if not answer.HasField("split"):
+        return prompt_version(answer.version, lease)
+    alias = str(parse_reference(reference).selector)
+    return SplitAlias(name=answer.version.name, alias=alias, split=split(answer.split), _lease=lease)
 
 
 def alias_move(message: prompt_service_pb2.AliasMove) -> AliasMove:
@@ -83,6 +139,8 @@ def alias_move(message: prompt_service_pb2.AliasMove) -> AliasMove:
         version=message.version or None,
         previous_version=message.previous_version or None,
         rollback=message.rollback,
+        split=split(message.split) if message.HasField("split") else None,
+        previous_split=split(message.previous_split) if message.HasField("previous_split") else None,
     )
 
 
@@ -194,13 +252,19 @@ def _change(message: prompt_service_pb2.Change) -> Change | None:
                 kind="alias_set",
                 name=message.name,
                 alias=moved.alias,
-                version=moved.version,
+                version=moved.version or None,
                 previous_version=moved.previous_version or None,
+                split=split(moved.split) if moved.HasField("split") else None,
+                previous_split=split(moved.previous_split) if moved.HasField("previous_split") else None,
             )
         case "alias_deleted":
             gone = message.alias_deleted
             return Change(
-                kind="alias_deleted", name=message.name, alias=gone.alias, previous_version=gone.previous_version
+                kind="alias_deleted",
+                name=message.name,
+                alias=gone.alias,
+                previous_version=gone.previous_version or None,
+                previous_split=split(gone.previous_split) if gone.HasField("previous_split") else None,
             )
         case "tags_set":
             tagged = message.tags_set

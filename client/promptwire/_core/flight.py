@@ -2,8 +2,9 @@
 
 from concurrent.futures import Future
 
+from promptwire._core.split_alias import Meaning
 from promptwire.domain.references import Reference
-from promptwire.values import PromptVersion, Revision
+from promptwire.values import Revision
 
 
 class Flight:
@@ -15,7 +16,7 @@ class Flight:
         self.reference = reference
         self.asked_at = asked_at
         """By the clock; it was asked then or later."""
-        self.future: Future[PromptVersion | None] = Future()
+        self.future: Future[Meaning | None] = Future()
         """None when the answer was overtaken: ask again."""
         self.fence: Revision | None = None
         """Something of the prompt that this client has seen or written since; the answer must not be older."""

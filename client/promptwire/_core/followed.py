@@ -6,11 +6,13 @@ No locks, no clock, no entries: `live` owns these objects and guards them with i
 import math
 import weakref
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from promptwire._core.lease import Lease
+from promptwire._core.split_alias import Meaning, SplitAlias
 from promptwire.domain.names import LATEST
 from promptwire.domain.references import Selector
+from promptwire.domain.splits import Split
 from promptwire.errors import AliasNotFoundError, NotFoundError, PromptNotFoundError, VersionNotFoundError
 from promptwire.handle import Handle
 from promptwire.values import Prompt, PromptVersion, Revision
@@ -26,16 +28,29 @@ class Record:
     """Revision number of the prompt's last change."""
     deleted_versions: frozenset[int] = frozenset()
     deleted: bool = False
+    splits: Mapping[str, Split] = field(default_factory=dict)
 
     def version_of(self, selector: Selector) -> int | None:
+        """None where there is none, or several."""
+        versions = self.versions_of(selector)
+        return versions[0] if len(versions) == 1 and self.split_of(selector) is None else None
+
+    def versions_of(self, selector: Selector) -> tuple[int, ...]:
         if self.deleted:
-            return None
+            return ()
         if isinstance(selector, int):
-            return None if selector in self.deleted_versions else selector
-        return self.latest or None if selector == LATEST else self.aliases.get(selector)
+            return () if selector in self.deleted_versions else (selector,)
+        if split := self.splits.get(selector):
+            return split.versions
+        version = self.latest if selector == LATEST else self.aliases.get(selector)
+        return (version,) if version else ()
+
+    def split_of(self, selector: Selector) -> Split | None:
+        return self.splits.get(selector) if isinstance(selector, str) and not self.deleted else None
 
     def aliases_of(self, version: int) -> tuple[str, ...]:
-        return tuple(sorted(alias for alias, target in self.aliases.items() if target == version))
+        plain = (alias for alias, target in self.aliases.items() if target == version)
+        return tuple(sorted([*plain, *(alias for alias, one in self.splits.items() if version in one.versions)]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +87,9 @@ class Item:
         """As users wrote them: `a@x` and `prompts:/a@x` are one item."""
         self.handles: list[weakref.ref[Handle]] = []
         self.lease = lease
-        self.value: PromptVersion | None = None
+        self.value: Meaning | None = None
         """The last known good; None when the next load must ask."""
-        self.body: PromptVersion | None = None
+        self.body: Meaning | None = None
         """What `value` was made of."""
         self.asks = False
         """The next load must ask although there is a last known good: this process never confirmed it."""
@@ -83,7 +98,7 @@ class Item:
         self.acked = False
         """Whether that Renew was answered: from then on the stream speaks of its body."""
 
-    def take(self, value: PromptVersion | None, body: PromptVersion | None = None) -> None:
+    def take(self, value: Meaning | None, body: Meaning | None = None) -> None:
         """Exchanges the value. The old one keeps its age from here on: the watch no longer speaks of it."""
         if self.value is not None:
             _attach(self.value, self.lease.copy())
@@ -97,9 +112,13 @@ class Item:
             return False
         if isinstance(answer, Prompt):
             deleted = frozenset(answer.deleted_versions)
-            record = Record(answer.latest_version, answer.aliases, answer.etag, deleted)
+            record = Record(answer.latest_version, answer.aliases, answer.etag, deleted, splits=answer.splits)
+            if isinstance(self.value, SplitAlias):
+                return record.split_of(self.selector) != self.value.split
             version = self.value.version
             return record.version_of(self.selector) != version or record.aliases_of(version) != self.value.aliases
+        if isinstance(self.value, SplitAlias):
+            return (self.selector in answer.aliases) != (answer.version in self.value.split.versions)
         if self.value.version == answer.version:
             return self.value != answer
         if self.selector == LATEST:
@@ -112,7 +131,7 @@ class Item:
             _attach(self.value, lease)
 
 
-def _attach(value: PromptVersion, lease: Lease) -> None:
+def _attach(value: Meaning, lease: Lease) -> None:
     object.__setattr__(value, "_lease", lease)
 
 
@@ -157,8 +176,8 @@ class Followed:
             return VersionNotFoundError(
                 f"{what} of prompt {self.name!r} is deleted", "VERSION_DELETED", {"name": self.name}, "NOT_FOUND"
             )
-        if isinstance(selector, str) and self.record.version_of(selector) is None:
-            known = ", ".join(sorted(self.record.aliases)[:10]) or "none"
+        if isinstance(selector, str) and not self.record.versions_of(selector):
+            known = ", ".join(sorted([*self.record.aliases, *self.record.splits])[:10]) or "none"
             return AliasNotFoundError(
                 f"prompt {self.name!r} has no alias {selector!r}; it has {known}",
                 "ALIAS_NOT_FOUND",
@@ -204,7 +223,16 @@ class Followed:
         if self.record is None:
             return set()
         items = (item for item in self.items.values() if item.acked or not acked_only)
-        return {number for item in items if (number := self.record.version_of(item.selector))}
+        return {number for item in items for number in self.record.versions_of(item.selector)}
+
+    def vouched_version(self, number: int, epoch: str) -> PromptVersion | None:
+        """A version that the stream speaks of and has told, as of the prompt's last change."""
+        body = self.bodies.get(number)
+        if self.record is None or not self.pushed or self.floor is not None or body is None or not body.pushed:
+            return None
+        if number not in self._needed(acked_only=True) or not body.as_of.reaches(Revision(epoch, self.record.etag)):
+            return None
+        return replace(body.value, aliases=self.record.aliases_of(number))
 
     def borrow(self, value: PromptVersion, revision: Revision) -> None:
         """Takes in what Resolve brought, until the stream brings it."""
@@ -243,21 +271,33 @@ class Followed:
         for number in self.bodies.keys() - self._needed():
             del self.bodies[number]
 
-    def _body_of(self, item: Item, epoch: str) -> PromptVersion | None:
-        """The body that an item leads to, if it is known right as of the prompt's last change."""
+    def _body_of(self, item: Item, epoch: str) -> Meaning | None:
+        """The body that an item leads to, if it is known right as of the prompt's last change; or its split."""
+        if self.record and (split := self.record.split_of(item.selector)):
+            return SplitAlias(name=self.name, alias=str(item.selector), split=split)
         number = self.record.version_of(item.selector) if self.record else None
         if number is None or self.record is None:
             return None
         body = self.bodies.get(number)
         return body.value if body is not None and body.as_of.reaches(Revision(epoch, self.record.etag)) else None
 
-    def _settle_item(self, item: Item, body: PromptVersion | None) -> bool:
+    def _settle_item(self, item: Item, body: Meaning | None) -> bool:
         if body is None or self.record is None:
             changed = item.value is not None
             item.take(None)
             return changed
+        if isinstance(body, SplitAlias):
+            if item.value == body and not item.asks:
+                return False
+            item.take(body, body)
+            return True
         aliases = self.record.aliases_of(body.version)
-        if item.body is body and item.value is not None and item.value.aliases == aliases and not item.asks:
+        if (
+            item.body is body
+            and isinstance(item.value, PromptVersion)
+            and item.value.aliases == aliases
+            and not item.asks
+        ):
             return False
         value = replace(body, aliases=aliases)
         if item.value == value:
@@ -270,8 +310,10 @@ class Followed:
         """Hands an item over to the watch's lease, if the stream speaks of it; whether that changed anything."""
         if item.value is None or item.lease is shared or item.lease.confirmed_at > shared.confirmed_at:
             return False
+        if self.floor is not None or not self.pushed:
+            return False
         body = self.bodies.get(item.value.version)
-        if self.floor is not None or not self.pushed or body is None or not body.pushed:
+        if isinstance(item.value, PromptVersion) and (body is None or not body.pushed):
             return False
         item.rest_on(shared)
         return True

@@ -8,15 +8,15 @@ import threading
 import time
 from concurrent.futures import Future
 
-from promptwire._core import snapshot
+from promptwire._core import decoding, snapshot
 from promptwire._core.exported import Exported, ExportedPrompt
 from promptwire._core.lease import Clock
 from promptwire._core.live import LiveTable
 from promptwire._core.snapshot import Entries, Entry
+from promptwire._core.split_alias import Meaning
 from promptwire.domain.references import Reference
 from promptwire.options import Options
-from promptwire.v1 import common_pb2
-from promptwire.values import PromptVersion, Revision
+from promptwire.values import Revision
 
 _log = logging.getLogger("promptwire")
 
@@ -104,7 +104,7 @@ class LastKnown:
         age = max(0.0, time.time() - entry.confirmed_at)
         return self._live.recall(key, reference, value, age, entry.as_of, self._doubted.get(entry.name))
 
-    def _decoded(self, entry: Entry, reference: Reference) -> PromptVersion | None:
+    def _decoded(self, entry: Entry, reference: Reference) -> Meaning | None:
         try:
             return entry.version(reference.selector)
         except snapshot.READ_ERRORS as error:
@@ -202,8 +202,7 @@ def _entry(prompt: ExportedPrompt, position: Revision, now: float, clock_now: fl
     """`now` is the wall's, `clock_now` the clock's: only the wall's outlives this process."""
     record = None
     if prompt.record is not None:
-        latest, aliases, etag = prompt.record.latest, prompt.record.aliases, prompt.record.etag
-        record = common_pb2.Prompt(name=prompt.name, latest_version=latest, aliases=aliases, etag=etag)
+        record = decoding.record_message(prompt.name, prompt.record)
     known_when = math.isfinite(prompt.confirmed_at)
     confirmed_at = now - (clock_now - prompt.confirmed_at) if known_when else snapshot.UNKNOWN_TIME
     return snapshot.entry(prompt.name, record, prompt.bodies, prompt.selectors, position, confirmed_at)

@@ -18,6 +18,7 @@ import weakref
 from collections.abc import Callable, Collection, Iterable, MutableMapping, Sequence
 from concurrent.futures import Future
 
+from promptwire._core import checks
 from promptwire._core.entries import LeasedEntries
 from promptwire._core.exported import Exported, exported
 from promptwire._core.flight import Flight
@@ -25,6 +26,7 @@ from promptwire._core.followed import Followed, Item, PushedState
 from promptwire._core.lease import Clock, Lease
 from promptwire._core.own_leases import OwnLeases
 from promptwire._core.readiness import Readiness
+from promptwire._core.split_alias import Meaning, SplitAlias
 from promptwire._core.subscriptions import Subscriptions, Told
 from promptwire.domain.references import Reference
 from promptwire.errors import NotFoundError
@@ -92,13 +94,13 @@ class LiveTable:
 
     # Loading.
 
-    def find(self, key: str) -> PromptVersion | None:
+    def find(self, key: str) -> Meaning | None:
         """The last known good, stale or not; None if the service has to be asked."""
         with self._lock:
             item = self._items.get(key)
             return None if item is None or item.asks else item.value
 
-    def fall_back(self, key: str) -> PromptVersion | None:
+    def fall_back(self, key: str) -> Meaning | None:
         """The last known good, if the service was asked and did not answer; the other items need not ask either."""
         with self._lock:
             if not self.unanswered:
@@ -110,13 +112,13 @@ class LiveTable:
                     _log.warning("the registry does not answer: loads bring what an earlier process knew, as stale")
             return self.held(key)
 
-    def held(self, key: str) -> PromptVersion | None:
+    def held(self, key: str) -> Meaning | None:
         """The last known good, whether or not the service has to be asked first."""
         with self._lock:
             item = self._items.get(key)
             return item.value if item else None
 
-    def recalled(self, key: str) -> PromptVersion | None:
+    def recalled(self, key: str) -> Meaning | None:
         """What an earlier process knew of a reference, if that is all that there is to fall back on."""
         with self._lock:
             item = self._items.get(key)
@@ -132,7 +134,7 @@ class LiveTable:
             return followed is None or reference.selector not in followed.items
 
     def recall(
-        self, key: str, reference: Reference, value: PromptVersion, age: float, as_of: Revision, seen: Revision | None
+        self, key: str, reference: Reference, value: Meaning, age: float, as_of: Revision, seen: Revision | None
     ) -> bool:
         """Takes in what an earlier process knew as of a revision, to fall back on; whether that may count.
 
@@ -199,10 +201,22 @@ class LiveTable:
                 self._spell(item, key)  # known already, by another spelling
                 flight.future.set_result(item.value)
                 return flight, False
+            if item is None and followed is not None and not anew and (value := self._pushed(followed, reference)):
+                item = self._follow(reference, self.lease)
+                item.take(value, followed.bodies[value.version].value)
+                self._spell(item, key)
+                flight.future.set_result(value)
+                return flight, False
             self._flights[reference] = flight
             return flight, True
 
-    def land(self, key: str, flight: Flight, value: PromptVersion, revision: Revision) -> PromptVersion | None:
+    def _pushed(self, followed: Followed, reference: Reference) -> PromptVersion | None:
+        """A version by its number, if the stream speaks of it already because an alias leads to it."""
+        if self.position is None or self.lease.stale or not isinstance(reference.selector, int):
+            return None
+        return followed.vouched_version(reference.selector, self.position.epoch)
+
+    def land(self, key: str, flight: Flight, value: Meaning, revision: Revision) -> Meaning | None:
         """Takes in what Resolve answered at a revision. None if this client knows better: ask again."""
         with self._lock:
             self.abandon(flight)
@@ -220,7 +234,8 @@ class LiveTable:
                 item.take(value, value)
             item.asks = False
             self._own.put(item, lease)
-            item.prompt.borrow(value, revision)
+            if isinstance(value, PromptVersion):
+                item.prompt.borrow(value, revision)
             self._saw_at(item.prompt, revision)
             self._spell(item, key)
             return item.value
@@ -284,6 +299,10 @@ class LiveTable:
             item = self._items.get(key)
             if item is None or item.value is None or item.asks:
                 return False
+            if isinstance(item.value, SplitAlias):
+                raise checks.invalid(
+                    "reference", f"{item.value.uri} is split: a handle has one version; load it with key=, each time"
+                )
             item.handles = [*(one for one in item.handles if one() is not None), weakref.ref(handle)]
             handle.current = item.value
             return True
@@ -513,11 +532,11 @@ class LiveTable:
             value = item.value
             if item.lease is self.lease:
                 self._own.drop(item)
-            if value is None or item.asks or item.lease.stale:
+            if value is None or item.asks or item.lease.stale or isinstance(value, SplitAlias):
                 gone += item.references
             else:
                 shown.update(dict.fromkeys(item.references, value))
-            if value is not None:
+            if isinstance(value, PromptVersion):
                 held += [(handle, value) for one in item.handles if (handle := one()) is not None]
         for key in gone:
             self.entries.pop(key, None)

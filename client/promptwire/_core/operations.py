@@ -12,6 +12,7 @@ from promptwire._core.connection import Stubs
 from promptwire._core.lease import Lease
 from promptwire._core.release_steps import steps_of
 from promptwire._core.rpc_errors import from_problem
+from promptwire._core.split_alias import Meaning
 from promptwire.diffs import PromptDiff
 from promptwire.errors import PromptwireError
 from promptwire.options import Options
@@ -87,7 +88,19 @@ class Operations:
         checked = checks.optional_text(reason, "reason")
         return common.WriteOptions(request_id=uuid.uuid4().hex, actor=self._actor, reason=checked)
 
-    def resolve(self, reference: str) -> Operation[pb.ResolveRequest, pb.ResolveResponse, PromptVersion]:
+    def resolve(self, reference: str) -> Operation[pb.ResolveRequest, pb.ResolveResponse, Meaning]:
+        request = pb.ResolveRequest(namespace=self._namespace, reference=reference)
+        return Operation(
+            lambda stubs: stubs.prompts.Resolve,
+            request,
+            lambda response, lease: decoding.meaning(reference, response, lease),
+            _of_read,
+            read=request.read,
+        )
+
+    def resolve_alias(self, name: str, alias: str) -> Operation[pb.ResolveRequest, pb.ResolveResponse, PromptVersion]:
+        """Of a split alias, one of its versions, drawn."""
+        reference = f"prompts:/{checks.text(name, 'name')}@{checks.text(alias, 'alias')}"
         request = pb.ResolveRequest(namespace=self._namespace, reference=reference)
         return Operation(
             lambda stubs: stubs.prompts.Resolve,
@@ -97,12 +110,9 @@ class Operations:
             read=request.read,
         )
 
-    def resolve_alias(self, name: str, alias: str) -> Operation[pb.ResolveRequest, pb.ResolveResponse, PromptVersion]:
-        return self.resolve(f"prompts:/{checks.text(name, 'name')}@{checks.text(alias, 'alias')}")
-
     def batch_resolve(
         self, references: Sequence[str]
-    ) -> Operation[pb.BatchResolveRequest, pb.BatchResolveResponse, list[PromptVersion | PromptwireError]]:
+    ) -> Operation[pb.BatchResolveRequest, pb.BatchResolveResponse, list[Meaning | PromptwireError]]:
         request = pb.BatchResolveRequest(namespace=self._namespace, references=references)
         return Operation(
             lambda stubs: stubs.prompts.BatchResolve,
@@ -156,6 +166,37 @@ class Operations:
             lambda stubs: stubs.prompts.SetAlias,
             request,
             lambda response, lease: replace(_alias_change(response, lease), version=request.version),
+            _of_write,
+            writes=lambda _: (request.name,),
+        )
+
+    def set_alias_split(
+        self,
+        name: str,
+        alias: str,
+        weights: object,
+        salt: str | None,
+        expected_version: int | None,
+        reason: str,
+    ) -> Operation[pb.SetAliasSplitRequest, pb.SetAliasSplitResponse, AliasChange]:
+        request = pb.SetAliasSplitRequest(
+            namespace=self._namespace,
+            name=checks.text(name, "name"),
+            alias=checks.text(alias, "alias"),
+            weights=checks.weights(weights),
+            salt=None if salt is None else checks.text(salt, "salt"),
+            expected_version=checks.optional_number(expected_version, "expected_version", least=0),
+            write=self._write(reason),
+        )
+        return Operation(
+            lambda stubs: stubs.prompts.SetAliasSplit,
+            request,
+            lambda response, _: AliasChange(
+                split=decoding.split(response.split),
+                previous_version=response.previous_version or None,
+                previous_split=decoding.split(response.previous_split) if response.HasField("previous_split") else None,
+                revision=decoding.revision(response.revision),
+            ),
             _of_write,
             writes=lambda _: (request.name,),
         )
@@ -307,7 +348,8 @@ class Operations:
             lambda stubs: stubs.prompts.RollbackAlias,
             request,
             lambda response, _: AliasChange(
-                version=response.version,
+                version=response.version or None,
+                split=decoding.split(response.split) if response.HasField("split") else None,
                 previous_version=response.previous_version or None,
                 revision=decoding.revision(response.revision),
             ),
@@ -484,10 +526,10 @@ def _alias_change(response: pb.SetAliasResponse | pb.DeleteAliasResponse, _: Lea
     )
 
 
-def _outcome(outcome: pb.ResolveOutcome, lease: Lease) -> PromptVersion | PromptwireError:
+def _outcome(outcome: pb.ResolveOutcome, lease: Lease) -> Meaning | PromptwireError:
     if outcome.WhichOneof("outcome") != "version":
         return from_problem(outcome.problem.code, outcome.problem.reason, outcome.problem.message)
     try:
-        return decoding.prompt_version(outcome.version, lease)
+        return decoding.meaning(outcome.reference, outcome, lease)
     except PromptwireError as error:
         return error

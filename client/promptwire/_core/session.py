@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 
 from promptwire._core import decoding
-from promptwire._core.followed import PushedState, Record
+from promptwire._core.followed import PushedState
 from promptwire._core.lease import Clock
 from promptwire._core.live import LiveTable
 from promptwire.domain import limits
@@ -159,14 +159,7 @@ def _subscriptions(
 def _state(state: prompt_service_pb2.PromptState) -> PushedState:
     record = None
     if state.HasField("prompt"):
-        prompt = state.prompt
-        record = Record(
-            prompt.latest_version,
-            dict(prompt.aliases),
-            prompt.etag,
-            frozenset(prompt.deleted_versions),
-            deleted=prompt.HasField("delete_time"),
-        )
+        record = decoding.record(state.prompt)
     return PushedState(state.name, record, dict(_bodies(state)))
 
 

@@ -20,7 +20,7 @@ from typing import Any
 from google.protobuf.message import DecodeError
 
 from promptwire._core import decoding
-from promptwire.domain.names import LATEST
+from promptwire._core.split_alias import Meaning, SplitAlias
 from promptwire.domain.references import Selector
 from promptwire.errors import PromptwireError
 from promptwire.v1 import common_pb2, prompt_service_pb2
@@ -62,14 +62,17 @@ class Entry:
     state: bytes
     """PromptState, serialized; empty when there is no such prompt."""
 
-    def version(self, selector: Selector) -> PromptVersion | None:
+    def version(self, selector: Selector) -> Meaning | None:
         """What a selector means by this; None if that is not known. Raises PromptwireError or DecodeError."""
         state = prompt_service_pb2.PromptState.FromString(self.state)
-        number = _version_of(state.prompt, selector)
+        record = decoding.record(state.prompt)
+        if split := record.split_of(selector):
+            return SplitAlias(name=self.name, alias=str(selector), split=split)
+        number = record.version_of(selector)
         message = next((one for one in state.versions if one.version == number), None)
-        if message is None or message.name != self.name:
+        if number is None or message is None or message.name != self.name:
             return None
-        message.aliases[:] = sorted(alias for alias, target in state.prompt.aliases.items() if target == number)
+        message.aliases[:] = record.aliases_of(number)
         return decoding.prompt_version(message)
 
 
@@ -209,7 +212,9 @@ def _with_bodies_of(newer: bytes, older: bytes, selectors: Iterable[str]) -> byt
     state = prompt_service_pb2.PromptState.FromString(newer)
     bodies = {one.version: one for one in prompt_service_pb2.PromptState.FromString(older).versions}
     bodies |= {one.version: one for one in state.versions}
-    needed = {_version_of(state.prompt, int(one[1:]) if one[0] == "/" else one[1:]) for one in selectors}
+    record = decoding.record(state.prompt)
+    wanted = (int(one[1:]) if one[0] == "/" else one[1:] for one in selectors)
+    needed = {number for selector in wanted for number in record.versions_of(selector)}
     kept = [bodies[number] for number in sorted(needed & bodies.keys())]
     del state.versions[:]
     state.versions.extend(kept)
@@ -314,13 +319,6 @@ class Lock:
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
             os.close(descriptor)
-
-
-def _version_of(prompt: common_pb2.Prompt, selector: Selector) -> int:
-    """0 for what it does not mean."""
-    if isinstance(selector, int):
-        return selector
-    return prompt.latest_version if selector == LATEST else prompt.aliases.get(selector, 0)
 
 
 def _message(value: PromptVersion) -> common_pb2.PromptVersion:

@@ -1,4 +1,4 @@
-"""`promptwire alias`: set, rm, list, history, rollback."""
+"""`promptwire alias`: set, split, rm, list, history, rollback."""
 
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from promptwire.cli import forms, inputs
-from promptwire.cli.cells import When
+from promptwire.cli.cells import When, target
 from promptwire.cli.failures import REFUSED, UsageError
 from promptwire.cli.session import Session, command, group
 from promptwire.domain.names import LATEST
@@ -78,7 +78,7 @@ def set_(
         )
     else:
         resolved = f"; {source} is version {number}" if source else ""
-        before = moved.previous_version or "none"
+        before = target(moved.previous_version, moved.previous_split)
         session.out.line(f"{name}@{alias}: {before} -> {number} (revision {moved.revision.number}{resolved})")
     _end_with(session, moved.agents)
 
@@ -127,6 +127,8 @@ def _meaning(client: "Client", name: str, alias: str) -> int:
     if alias == LATEST:
         return prompt.latest_version
     if alias not in prompt.aliases:
+        if alias in prompt.splits:
+            raise UsageError(f"{name}@{alias} is split: it means no single version")
         raise AliasNotFoundError(
             f"prompt {name!r} has no alias {alias!r}", "ALIAS_NOT_FOUND", {"name": name, "alias": alias}
         )
@@ -173,10 +175,16 @@ def list_(session: Session, name: Name) -> None:
         prompt = client.get_prompt(name)
     if session.out.json:
         session.out.document(
-            {"name": prompt.name, "aliases": dict(prompt.aliases), "latest_version": prompt.latest_version}
+            {
+                "name": prompt.name,
+                "aliases": dict(prompt.aliases),
+                "splits": {alias: forms.split(one) for alias, one in prompt.splits.items()},
+                "latest_version": prompt.latest_version,
+            }
         )
         return
-    session.out.table(("ALIAS", "VERSION"), [*prompt.aliases.items(), (LATEST, prompt.latest_version)])
+    rows = [(alias, target(None, one)) for alias, one in prompt.splits.items()]
+    session.out.table(("ALIAS", "VERSION"), [*prompt.aliases.items(), *rows, (LATEST, prompt.latest_version)])
 
 
 def history(
@@ -201,8 +209,8 @@ def history(
                 one.revision.number,
                 When(one.timestamp),
                 one.actor,
-                one.previous_version,
-                f"{one.version or 'none'}{' (rollback)' if one.rollback else ''}",
+                target(one.previous_version, one.previous_split),
+                f"{target(one.version, one.split)}{' (rollback)' if one.rollback else ''}",
                 one.reason,
             )
             for one in found
@@ -255,15 +263,63 @@ def rollback(
                 **_agents_form(moved.agents),
             }
         )
-    elif moved.version == moved.previous_version:
-        session.out.line(f"{name}@{alias}: is {moved.version} already")
+    elif (moved.version, moved.split) == (moved.previous_version, moved.previous_split):
+        session.out.line(f"{name}@{alias}: is {target(moved.version, moved.split)} already")
     else:
-        before = moved.previous_version or "none"
-        session.out.line(f"{name}@{alias}: {before} -> {moved.version} (revision {moved.revision.number})")
+        before, after = target(moved.previous_version, moved.previous_split), target(moved.version, moved.split)
+        session.out.line(f"{name}@{alias}: {before} -> {after} (revision {moved.revision.number})")
+    _end_with(session, moved.agents)
+
+
+def split(
+    session: Session,
+    name: Name,
+    alias: Alias,
+    weights: Annotated[
+        list[str],
+        typer.Argument(help="Versions and their shares, e.g. 1=90 2=10.", metavar="VERSION=WEIGHT", show_default=False),
+    ],
+    salt: Annotated[
+        str | None, typer.Option(help="Makes this split's keys independent of another's. Default: its own.")
+    ] = None,
+    expect: Annotated[
+        int | None,
+        typer.Option(
+            help="Only if the alias points at this version now; 0: only if there is no such alias.",
+            min=0,
+            metavar="VERSION",
+        ),
+    ] = None,
+    reason: Reason = "",
+    wait: Wait = None,
+) -> None:
+    """Point an alias at weighted versions: each user's key always gets the same one."""
+    shares = inputs.weights(weights)
+    with session.client() as client:
+        moved = client.set_prompt_alias_split(
+            name, alias, shares, salt=salt, expected_version=expect, reason=reason, wait_for_agents=wait
+        )
+    if session.out.json:
+        session.out.document(
+            {
+                "name": name,
+                "alias": alias,
+                "split": forms.split(moved.split),
+                "previous_version": moved.previous_version,
+                "previous_split": forms.split(moved.previous_split),
+                "revision": forms.revision(moved.revision),
+                **_agents_form(moved.agents),
+            }
+        )
+    else:
+        before = target(moved.previous_version, moved.previous_split)
+        after = target(None, moved.split)
+        session.out.line(f"{name}@{alias}: {before} -> {after} (revision {moved.revision.number})")
     _end_with(session, moved.agents)
 
 
 command(app, "set")(set_)
+command(app, "split")(split)
 command(app, "history")(history)
 command(app, "rollback")(rollback)
 command(app, "rm")(rm)

@@ -40,6 +40,8 @@ def export(
     if session.out.json:
         session.out.document(counts)
         return
+    for alias in counts["splits"]:
+        session.out.note(f"{alias} left out: a file has no splits")
     session.out.line(f"{folder}: {counts['written']} written, {counts['unchanged']} unchanged, {_gone(counts)}")
 
 
@@ -72,6 +74,7 @@ def _export(
         "unchanged": len(held) - written,
         "removed": [str(path) for path in stale] if prune else [],
         "stale": [] if prune else [str(path) for path in stale],
+        "splits": [f"{prompt.name}@{alias}" for prompt in held.values() for alias in prompt.splits],
     }
 
 

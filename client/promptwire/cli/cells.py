@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from promptwire.cli.text import safe_line
+from promptwire.domain.splits import Split
 
 _AGES = ((86_400, "day"), (3_600, "h"), (60, "min"), (1, "s"))
 _OLD_SECONDS = 30 * 86_400
@@ -87,6 +88,13 @@ def iso(timestamp: int) -> str:
 def local(timestamp: int) -> str:
     """`2026-11-23 20:29:25`, by the clock on the wall."""
     return f"{_datetime(timestamp).astimezone():%Y-%m-%d %H:%M:%S}"
+
+
+def target(version: int | None, split: Split | None) -> str:
+    """What an alias points at: `3`, `1 90 %, 2 10 %`, or `none`."""
+    if split is not None:
+        return ", ".join(f"{version} {weight / 100:g} %" for version, weight in split.weights().items())
+    return str(version or "none")
 
 
 def size(count: int) -> str:

@@ -3,6 +3,7 @@
 from dataclasses import asdict
 from typing import Any
 
+from promptwire.domain.splits import Split
 from promptwire.status import ServerStatus
 from promptwire.values import (
     AgentsReport,
@@ -52,6 +53,7 @@ def prompt(value: Prompt) -> dict[str, Any]:
         "last_updated_timestamp": value.last_updated_timestamp,
         "etag": value.etag,
         "deleted_versions": list(value.deleted_versions),
+        "splits": {alias: split(one) for alias, one in value.splits.items()},
     }
 
 
@@ -66,8 +68,24 @@ def changes(value: Changes) -> dict[str, Any]:
     }
 
 
+def split(value: Split | None) -> dict[str, Any] | None:
+    """`weights` are buckets of 10,000."""
+    if value is None:
+        return None
+    weights = {str(version): buckets for version, buckets in value.weights().items()}
+    return {"salt": value.salt, "weights": weights, "segments": [list(segment) for segment in value.segments]}
+
+
 def alias_move(value: AliasMove) -> dict[str, Any]:
-    return asdict(value)
+    return {
+        **{name: getattr(value, name) for name in ("timestamp", "actor", "reason", "request_id")},
+        "revision": revision(value.revision),
+        "version": value.version,
+        "split": split(value.split),
+        "previous_version": value.previous_version,
+        "previous_split": split(value.previous_split),
+        "rollback": value.rollback,
+    }
 
 
 def kept_write(value: KeptWrite) -> dict[str, Any]:
@@ -96,6 +114,8 @@ def _change(value: Change) -> dict[str, Any]:
         "previous_version": value.previous_version,
         "tags": dict(value.tags),
         "keys": list(value.keys),
+        "split": split(value.split),
+        "previous_split": split(value.previous_split),
     }
 
 

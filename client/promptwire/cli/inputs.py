@@ -90,6 +90,22 @@ def moment(text: str, option: str = "--at") -> datetime:
         ) from error
 
 
+def weights(given: Iterable[str]) -> dict[int, float]:
+    found: dict[int, float] = {}
+    for one in given:
+        version, equals, share = one.partition("=")
+        try:
+            weight = float(share)
+        except ValueError:
+            weight = -1.0
+        if not equals or not (version.isascii() and version.isdecimal()) or weight < 0:
+            raise UsageError(f"a share is VERSION=WEIGHT, e.g. 1=90, not {one!r}")
+        if int(version) in found:
+            raise UsageError(f"version {version} is given twice")
+        found[int(version)] = weight
+    return found
+
+
 def reference(text: str) -> Reference:
     """Raises InvalidArgumentError, as the service would."""
     try:

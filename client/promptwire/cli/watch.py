@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from promptwire.cli import forms
-from promptwire.cli.cells import When, local
+from promptwire.cli.cells import When, local, target
 from promptwire.cli.failures import UsageError
 from promptwire.cli.following import follow
 from promptwire.cli.session import Session, command
@@ -77,9 +77,10 @@ def what(change: "Change") -> str:
         case "version_registered":
             return f"version {change.version} registered"
         case "alias_set":
-            return f"{change.alias} {change.previous_version or 'none'} -> {change.version}"
+            before = target(change.previous_version, change.previous_split)
+            return f"{change.alias} {before} -> {target(change.version, change.split)}"
         case "alias_deleted":
-            return f"{change.alias} {change.previous_version or 'none'} -> none"
+            return f"{change.alias} {target(change.previous_version, change.previous_split)} -> none"
         case "tags_set":
             return _of_tags(change, [f"{key}={value}" for key, value in change.tags.items()])
         case "tags_deleted":

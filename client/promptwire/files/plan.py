@@ -91,6 +91,8 @@ def _registration(file: PromptFile, newest: PromptVersion | None) -> Registratio
 
 def _moves(file: PromptFile, prompt: Prompt | None, registered: bool) -> Iterator[AliasMove]:
     for alias, target in sorted(file.aliases.items()):
+        if prompt and alias in prompt.splits:
+            raise FileError(file.path, 0, f"aliases.{alias}", "is a split in the registry, which files do not move")
         before = prompt.aliases.get(alias) if prompt else None
         after: int | None = target
         if target == NEWEST:

@@ -230,6 +230,26 @@ class Prompt(google.protobuf.message.Message):
         _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["key", b"key", "value", b"value"]
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
+    @typing.final
+    class SplitsEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        @property
+        def value(self) -> Global___Split: ...
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: Global___Split | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["value", b"value"]
+        def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+        _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["key", b"key", "value", b"value"]
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
     NAME_FIELD_NUMBER: builtins.int
     LATEST_VERSION_FIELD_NUMBER: builtins.int
     ALIASES_FIELD_NUMBER: builtins.int
@@ -239,6 +259,7 @@ class Prompt(google.protobuf.message.Message):
     UPDATE_TIME_FIELD_NUMBER: builtins.int
     ETAG_FIELD_NUMBER: builtins.int
     DELETED_VERSIONS_FIELD_NUMBER: builtins.int
+    SPLITS_FIELD_NUMBER: builtins.int
     DELETE_TIME_FIELD_NUMBER: builtins.int
     name: builtins.str
     """1-256 bytes: letters, digits, `_ . -`, and `/` between folders; the last segment is not all digits."""
@@ -269,6 +290,10 @@ class Prompt(google.protobuf.message.Message):
         """Versions that are deleted, by number: references to them fail."""
 
     @property
+    def splits(self) -> google.protobuf.internal.containers.MessageMap[builtins.str, Global___Split]:
+        """Aliases that point at weighted versions; not among `aliases`."""
+
+    @property
     def delete_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
         """When the prompt was deleted; absent when it is not. Told on Watch; other calls answer NOT_FOUND, PROMPT_DELETED."""
 
@@ -284,14 +309,63 @@ class Prompt(google.protobuf.message.Message):
         update_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         etag: builtins.int = ...,
         deleted_versions: collections.abc.Iterable[builtins.int] | None = ...,
+        splits: collections.abc.Mapping[builtins.str, Global___Split] | None = ...,
         delete_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
     _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["create_time", b"create_time", "delete_time", b"delete_time", "update_time", b"update_time"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["aliases", b"aliases", "author", b"author", "create_time", b"create_time", "delete_time", b"delete_time", "deleted_versions", b"deleted_versions", "etag", b"etag", "latest_version", b"latest_version", "name", b"name", "tags", b"tags", "update_time", b"update_time"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["aliases", b"aliases", "author", b"author", "create_time", b"create_time", "delete_time", b"delete_time", "deleted_versions", b"deleted_versions", "etag", b"etag", "latest_version", b"latest_version", "name", b"name", "splits", b"splits", "tags", b"tags", "update_time", b"update_time"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___Prompt: typing_extensions.TypeAlias = Prompt
+
+@typing.final
+class Split(google.protobuf.message.Message):
+    """Weighted versions: which of 10,000 buckets means which. The bucket of a key is the first 8 bytes, big end first, of SHA-256
+    over `alias NUL salt NUL key` in UTF-8, modulo 10,000; docs/splits.md has test vectors.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    @typing.final
+    class Segment(google.protobuf.message.Message):
+        """Buckets from the end of the segment before, that one included, to `end`, excluded."""
+
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        END_FIELD_NUMBER: builtins.int
+        VERSION_FIELD_NUMBER: builtins.int
+        end: builtins.int
+        """End of the segment."""
+        version: builtins.int
+        """Version that its buckets mean."""
+        def __init__(
+            self,
+            *,
+            end: builtins.int = ...,
+            version: builtins.int = ...,
+        ) -> None: ...
+        _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["end", b"end", "version", b"version"]
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+    SALT_FIELD_NUMBER: builtins.int
+    SEGMENTS_FIELD_NUMBER: builtins.int
+    salt: builtins.str
+    """Makes buckets of one split independent of another's."""
+    @property
+    def segments(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Split.Segment]:
+        """In order; the last one ends at 10,000."""
+
+    def __init__(
+        self,
+        *,
+        salt: builtins.str = ...,
+        segments: collections.abc.Iterable[Global___Split.Segment] | None = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["salt", b"salt", "segments", b"segments"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___Split: typing_extensions.TypeAlias = Split
 
 @typing.final
 class ReadOptions(google.protobuf.message.Message):

@@ -432,11 +432,14 @@ class ResolveRequest(google.protobuf.message.Message):
     NAMESPACE_FIELD_NUMBER: builtins.int
     REFERENCE_FIELD_NUMBER: builtins.int
     READ_FIELD_NUMBER: builtins.int
+    KEY_FIELD_NUMBER: builtins.int
     AT_FIELD_NUMBER: builtins.int
     namespace: builtins.str
     """Namespace; empty means `default`."""
     reference: builtins.str
     """`prompts:/name@alias`, `prompts:/name/3`, `prompts:/name` (the newest), or the same without `prompts:/`."""
+    key: builtins.str
+    """Who asks, e.g. a user's id: the same key gets the same version of a split alias. Absent: each call draws."""
     @property
     def read(self) -> promptwire.v1.common_pb2.ReadOptions:
         """Freshness."""
@@ -451,12 +454,16 @@ class ResolveRequest(google.protobuf.message.Message):
         namespace: builtins.str = ...,
         reference: builtins.str = ...,
         read: promptwire.v1.common_pb2.ReadOptions | None = ...,
+        key: builtins.str | None = ...,
         at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["at", b"at", "read", b"read"]
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_key", b"_key", "at", b"at", "key", b"key", "read", b"read"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["at", b"at", "namespace", b"namespace", "read", b"read", "reference", b"reference"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_key", b"_key", "at", b"at", "key", b"key", "namespace", b"namespace", "read", b"read", "reference", b"reference"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__key: typing_extensions.TypeAlias = typing.Literal["key"]
+    _WhichOneofArgType__key: typing_extensions.TypeAlias = typing.Literal["_key", b"_key"]
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__key) -> _WhichOneofReturnType__key | None: ...
 
 Global___ResolveRequest: typing_extensions.TypeAlias = ResolveRequest
 
@@ -468,6 +475,7 @@ class ResolveResponse(google.protobuf.message.Message):
 
     VERSION_FIELD_NUMBER: builtins.int
     INFO_FIELD_NUMBER: builtins.int
+    SPLIT_FIELD_NUMBER: builtins.int
     @property
     def version(self) -> promptwire.v1.common_pb2.PromptVersion:
         """The version that the reference means."""
@@ -476,15 +484,20 @@ class ResolveResponse(google.protobuf.message.Message):
     def info(self) -> promptwire.v1.common_pb2.ReadInfo:
         """How good the answer is."""
 
+    @property
+    def split(self) -> promptwire.v1.common_pb2.Split:
+        """The split, when the alias is one: `version` is the key's."""
+
     def __init__(
         self,
         *,
         version: promptwire.v1.common_pb2.PromptVersion | None = ...,
         info: promptwire.v1.common_pb2.ReadInfo | None = ...,
+        split: promptwire.v1.common_pb2.Split | None = ...,
     ) -> None: ...
-    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["info", b"info", "version", b"version"]
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["info", b"info", "split", b"split", "version", b"version"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["info", b"info", "version", b"version"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["info", b"info", "split", b"split", "version", b"version"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___ResolveResponse: typing_extensions.TypeAlias = ResolveResponse
@@ -498,8 +511,11 @@ class BatchResolveRequest(google.protobuf.message.Message):
     NAMESPACE_FIELD_NUMBER: builtins.int
     REFERENCES_FIELD_NUMBER: builtins.int
     READ_FIELD_NUMBER: builtins.int
+    KEY_FIELD_NUMBER: builtins.int
     namespace: builtins.str
     """Namespace; empty means `default`."""
+    key: builtins.str
+    """For split aliases, as in ResolveRequest."""
     @property
     def references(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """1-1,000 references; see ResolveRequest.reference."""
@@ -514,11 +530,15 @@ class BatchResolveRequest(google.protobuf.message.Message):
         namespace: builtins.str = ...,
         references: collections.abc.Iterable[builtins.str] | None = ...,
         read: promptwire.v1.common_pb2.ReadOptions | None = ...,
+        key: builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["read", b"read"]
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_key", b"_key", "key", b"key", "read", b"read"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["namespace", b"namespace", "read", b"read", "references", b"references"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_key", b"_key", "key", b"key", "namespace", b"namespace", "read", b"read", "references", b"references"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__key: typing_extensions.TypeAlias = typing.Literal["key"]
+    _WhichOneofArgType__key: typing_extensions.TypeAlias = typing.Literal["_key", b"_key"]
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__key) -> _WhichOneofReturnType__key | None: ...
 
 Global___BatchResolveRequest: typing_extensions.TypeAlias = BatchResolveRequest
 
@@ -560,6 +580,7 @@ class ResolveOutcome(google.protobuf.message.Message):
     REFERENCE_FIELD_NUMBER: builtins.int
     VERSION_FIELD_NUMBER: builtins.int
     PROBLEM_FIELD_NUMBER: builtins.int
+    SPLIT_FIELD_NUMBER: builtins.int
     reference: builtins.str
     """As it was asked for."""
     @property
@@ -570,16 +591,21 @@ class ResolveOutcome(google.protobuf.message.Message):
     def problem(self) -> Global___Problem:
         """Why there is none."""
 
+    @property
+    def split(self) -> promptwire.v1.common_pb2.Split:
+        """The split, when the alias is one."""
+
     def __init__(
         self,
         *,
         reference: builtins.str = ...,
         version: promptwire.v1.common_pb2.PromptVersion | None = ...,
         problem: Global___Problem | None = ...,
+        split: promptwire.v1.common_pb2.Split | None = ...,
     ) -> None: ...
-    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["outcome", b"outcome", "problem", b"problem", "version", b"version"]
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["outcome", b"outcome", "problem", b"problem", "split", b"split", "version", b"version"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["outcome", b"outcome", "problem", b"problem", "reference", b"reference", "version", b"version"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["outcome", b"outcome", "problem", b"problem", "reference", b"reference", "split", b"split", "version", b"version"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_outcome: typing_extensions.TypeAlias = typing.Literal["version", "problem"]
     _WhichOneofArgType_outcome: typing_extensions.TypeAlias = typing.Literal["outcome", b"outcome"]
@@ -1489,6 +1515,119 @@ class Change(google.protobuf.message.Message):
 Global___Change: typing_extensions.TypeAlias = Change
 
 @typing.final
+class SetAliasSplitRequest(google.protobuf.message.Message):
+    """Request of SetAliasSplit."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    @typing.final
+    class WeightsEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.int
+        value: builtins.float
+        def __init__(
+            self,
+            *,
+            key: builtins.int = ...,
+            value: builtins.float = ...,
+        ) -> None: ...
+        _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["key", b"key", "value", b"value"]
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+    NAMESPACE_FIELD_NUMBER: builtins.int
+    NAME_FIELD_NUMBER: builtins.int
+    ALIAS_FIELD_NUMBER: builtins.int
+    WEIGHTS_FIELD_NUMBER: builtins.int
+    SALT_FIELD_NUMBER: builtins.int
+    EXPECTED_VERSION_FIELD_NUMBER: builtins.int
+    WRITE_FIELD_NUMBER: builtins.int
+    namespace: builtins.str
+    """Namespace; empty means `default`."""
+    name: builtins.str
+    """Prompt's name."""
+    alias: builtins.str
+    """Alias."""
+    salt: builtins.str
+    """At most 64 characters; absent: the salt that it has, or a random one."""
+    expected_version: builtins.int
+    """Only if the alias points at this version now; 0 for "only if there is no such alias"."""
+    @property
+    def weights(self) -> google.protobuf.internal.containers.ScalarMap[builtins.int, builtins.float]:
+        """Version to its share: numbers from 0, of any sum, at most 100 above 0."""
+
+    @property
+    def write(self) -> promptwire.v1.common_pb2.WriteOptions:
+        """Request id, actor, reason, precondition."""
+
+    def __init__(
+        self,
+        *,
+        namespace: builtins.str = ...,
+        name: builtins.str = ...,
+        alias: builtins.str = ...,
+        weights: collections.abc.Mapping[builtins.int, builtins.float] | None = ...,
+        salt: builtins.str | None = ...,
+        expected_version: builtins.int | None = ...,
+        write: promptwire.v1.common_pb2.WriteOptions | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_expected_version", b"_expected_version", "_salt", b"_salt", "expected_version", b"expected_version", "salt", b"salt", "write", b"write"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_expected_version", b"_expected_version", "_salt", b"_salt", "alias", b"alias", "expected_version", b"expected_version", "name", b"name", "namespace", b"namespace", "salt", b"salt", "weights", b"weights", "write", b"write"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__expected_version: typing_extensions.TypeAlias = typing.Literal["expected_version"]
+    _WhichOneofArgType__expected_version: typing_extensions.TypeAlias = typing.Literal["_expected_version", b"_expected_version"]
+    _WhichOneofReturnType__salt: typing_extensions.TypeAlias = typing.Literal["salt"]
+    _WhichOneofArgType__salt: typing_extensions.TypeAlias = typing.Literal["_salt", b"_salt"]
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__expected_version) -> _WhichOneofReturnType__expected_version | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__salt) -> _WhichOneofReturnType__salt | None: ...
+
+Global___SetAliasSplitRequest: typing_extensions.TypeAlias = SetAliasSplitRequest
+
+@typing.final
+class SetAliasSplitResponse(google.protobuf.message.Message):
+    """Response of SetAliasSplit."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SPLIT_FIELD_NUMBER: builtins.int
+    PREVIOUS_VERSION_FIELD_NUMBER: builtins.int
+    PREVIOUS_SPLIT_FIELD_NUMBER: builtins.int
+    REVISION_FIELD_NUMBER: builtins.int
+    previous_version: builtins.int
+    """What it pointed at before; 0 for nothing or a split."""
+    @property
+    def split(self) -> promptwire.v1.common_pb2.Split:
+        """What the alias points at now."""
+
+    @property
+    def previous_split(self) -> promptwire.v1.common_pb2.Split:
+        """What it pointed at before, when it was split."""
+
+    @property
+    def revision(self) -> promptwire.v1.common_pb2.Revision:
+        """The write's place in history."""
+
+    def __init__(
+        self,
+        *,
+        split: promptwire.v1.common_pb2.Split | None = ...,
+        previous_version: builtins.int = ...,
+        previous_split: promptwire.v1.common_pb2.Split | None = ...,
+        revision: promptwire.v1.common_pb2.Revision | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["previous_split", b"previous_split", "revision", b"revision", "split", b"split"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["previous_split", b"previous_split", "previous_version", b"previous_version", "revision", b"revision", "split", b"split"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___SetAliasSplitResponse: typing_extensions.TypeAlias = SetAliasSplitResponse
+
+@typing.final
 class RollbackAliasRequest(google.protobuf.message.Message):
     """Request of RollbackAlias."""
 
@@ -1547,6 +1686,7 @@ class RollbackAliasResponse(google.protobuf.message.Message):
     VERSION_FIELD_NUMBER: builtins.int
     PREVIOUS_VERSION_FIELD_NUMBER: builtins.int
     REVISION_FIELD_NUMBER: builtins.int
+    SPLIT_FIELD_NUMBER: builtins.int
     version: builtins.int
     """What the alias points at now."""
     previous_version: builtins.int
@@ -1555,16 +1695,21 @@ class RollbackAliasResponse(google.protobuf.message.Message):
     def revision(self) -> promptwire.v1.common_pb2.Revision:
         """The write's place in history."""
 
+    @property
+    def split(self) -> promptwire.v1.common_pb2.Split:
+        """What the alias points at now, when that is a split; `version` is 0 then."""
+
     def __init__(
         self,
         *,
         version: builtins.int = ...,
         previous_version: builtins.int = ...,
         revision: promptwire.v1.common_pb2.Revision | None = ...,
+        split: promptwire.v1.common_pb2.Split | None = ...,
     ) -> None: ...
-    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["revision", b"revision"]
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["revision", b"revision", "split", b"split"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["previous_version", b"previous_version", "revision", b"revision", "version", b"version"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["previous_version", b"previous_version", "revision", b"revision", "split", b"split", "version", b"version"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___RollbackAliasResponse: typing_extensions.TypeAlias = RollbackAliasResponse
@@ -1651,6 +1796,8 @@ class AliasMove(google.protobuf.message.Message):
     VERSION_FIELD_NUMBER: builtins.int
     PREVIOUS_VERSION_FIELD_NUMBER: builtins.int
     ROLLBACK_FIELD_NUMBER: builtins.int
+    SPLIT_FIELD_NUMBER: builtins.int
+    PREVIOUS_SPLIT_FIELD_NUMBER: builtins.int
     actor: builtins.str
     """Who."""
     reason: builtins.str
@@ -1671,6 +1818,14 @@ class AliasMove(google.protobuf.message.Message):
     def time(self) -> google.protobuf.timestamp_pb2.Timestamp:
         """When, by the store's clock."""
 
+    @property
+    def split(self) -> promptwire.v1.common_pb2.Split:
+        """What it points at since, when it is split; `version` is 0 then."""
+
+    @property
+    def previous_split(self) -> promptwire.v1.common_pb2.Split:
+        """What it pointed at before, when it was split."""
+
     def __init__(
         self,
         *,
@@ -1682,10 +1837,12 @@ class AliasMove(google.protobuf.message.Message):
         version: builtins.int = ...,
         previous_version: builtins.int = ...,
         rollback: builtins.bool = ...,
+        split: promptwire.v1.common_pb2.Split | None = ...,
+        previous_split: promptwire.v1.common_pb2.Split | None = ...,
     ) -> None: ...
-    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["revision", b"revision", "time", b"time"]
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["previous_split", b"previous_split", "revision", b"revision", "split", b"split", "time", b"time"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["actor", b"actor", "previous_version", b"previous_version", "reason", b"reason", "request_id", b"request_id", "revision", b"revision", "rollback", b"rollback", "time", b"time", "version", b"version"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["actor", b"actor", "previous_split", b"previous_split", "previous_version", b"previous_version", "reason", b"reason", "request_id", b"request_id", "revision", b"revision", "rollback", b"rollback", "split", b"split", "time", b"time", "version", b"version"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___AliasMove: typing_extensions.TypeAlias = AliasMove
@@ -2661,20 +2818,34 @@ class AliasSet(google.protobuf.message.Message):
     ALIAS_FIELD_NUMBER: builtins.int
     VERSION_FIELD_NUMBER: builtins.int
     PREVIOUS_VERSION_FIELD_NUMBER: builtins.int
+    SPLIT_FIELD_NUMBER: builtins.int
+    PREVIOUS_SPLIT_FIELD_NUMBER: builtins.int
     alias: builtins.str
     """The alias."""
     version: builtins.int
     """What it points at now."""
     previous_version: builtins.int
     """What it pointed at before; 0 when it is new."""
+    @property
+    def split(self) -> promptwire.v1.common_pb2.Split:
+        """What it points at now, when it is split; `version` is 0 then."""
+
+    @property
+    def previous_split(self) -> promptwire.v1.common_pb2.Split:
+        """What it pointed at before, when it was split."""
+
     def __init__(
         self,
         *,
         alias: builtins.str = ...,
         version: builtins.int = ...,
         previous_version: builtins.int = ...,
+        split: promptwire.v1.common_pb2.Split | None = ...,
+        previous_split: promptwire.v1.common_pb2.Split | None = ...,
     ) -> None: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["alias", b"alias", "previous_version", b"previous_version", "version", b"version"]
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["previous_split", b"previous_split", "split", b"split"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["alias", b"alias", "previous_split", b"previous_split", "previous_version", b"previous_version", "split", b"split", "version", b"version"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___AliasSet: typing_extensions.TypeAlias = AliasSet
@@ -2687,17 +2858,25 @@ class AliasDeleted(google.protobuf.message.Message):
 
     ALIAS_FIELD_NUMBER: builtins.int
     PREVIOUS_VERSION_FIELD_NUMBER: builtins.int
+    PREVIOUS_SPLIT_FIELD_NUMBER: builtins.int
     alias: builtins.str
     """The alias."""
     previous_version: builtins.int
     """What it pointed at."""
+    @property
+    def previous_split(self) -> promptwire.v1.common_pb2.Split:
+        """What it pointed at, when it was split."""
+
     def __init__(
         self,
         *,
         alias: builtins.str = ...,
         previous_version: builtins.int = ...,
+        previous_split: promptwire.v1.common_pb2.Split | None = ...,
     ) -> None: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["alias", b"alias", "previous_version", b"previous_version"]
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["previous_split", b"previous_split"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["alias", b"alias", "previous_split", b"previous_split", "previous_version", b"previous_version"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___AliasDeleted: typing_extensions.TypeAlias = AliasDeleted

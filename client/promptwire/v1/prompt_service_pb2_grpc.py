@@ -76,6 +76,11 @@ class PromptServiceStub(object):
                 request_serializer=promptwire_dot_v1_dot_prompt__service__pb2.SetAliasRequest.SerializeToString,
                 response_deserializer=promptwire_dot_v1_dot_prompt__service__pb2.SetAliasResponse.FromString,
                 _registered_method=True)
+        self.SetAliasSplit = channel.unary_unary(
+                '/promptwire.v1.PromptService/SetAliasSplit',
+                request_serializer=promptwire_dot_v1_dot_prompt__service__pb2.SetAliasSplitRequest.SerializeToString,
+                response_deserializer=promptwire_dot_v1_dot_prompt__service__pb2.SetAliasSplitResponse.FromString,
+                _registered_method=True)
         self.DeleteAlias = channel.unary_unary(
                 '/promptwire.v1.PromptService/DeleteAlias',
                 request_serializer=promptwire_dot_v1_dot_prompt__service__pb2.DeleteAliasRequest.SerializeToString,
@@ -219,6 +224,13 @@ class PromptServiceServicer(object):
 
     def SetAlias(self, request, context):
         """Points an alias at a version, making the alias if it is new.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetAliasSplit(self, request, context):
+        """Points an alias at weighted versions, moving as few keys as can be.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -385,6 +397,11 @@ def add_PromptServiceServicer_to_server(servicer, server):
                     servicer.SetAlias,
                     request_deserializer=promptwire_dot_v1_dot_prompt__service__pb2.SetAliasRequest.FromString,
                     response_serializer=promptwire_dot_v1_dot_prompt__service__pb2.SetAliasResponse.SerializeToString,
+            ),
+            'SetAliasSplit': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetAliasSplit,
+                    request_deserializer=promptwire_dot_v1_dot_prompt__service__pb2.SetAliasSplitRequest.FromString,
+                    response_serializer=promptwire_dot_v1_dot_prompt__service__pb2.SetAliasSplitResponse.SerializeToString,
             ),
             'DeleteAlias': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteAlias,
@@ -690,6 +707,33 @@ class PromptService(object):
             '/promptwire.v1.PromptService/SetAlias',
             promptwire_dot_v1_dot_prompt__service__pb2.SetAliasRequest.SerializeToString,
             promptwire_dot_v1_dot_prompt__service__pb2.SetAliasResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetAliasSplit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/promptwire.v1.PromptService/SetAliasSplit',
+            promptwire_dot_v1_dot_prompt__service__pb2.SetAliasSplitRequest.SerializeToString,
+            promptwire_dot_v1_dot_prompt__service__pb2.SetAliasSplitResponse.FromString,
             options,
             channel_credentials,
             insecure,

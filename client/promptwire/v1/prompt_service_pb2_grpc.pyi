@@ -45,6 +45,8 @@ class PromptServiceStub:
     """Resolves many references in one round trip; each has its own outcome."""
     SetAlias: grpc.UnaryUnaryMultiCallable[promptwire.v1.prompt_service_pb2.SetAliasRequest, promptwire.v1.prompt_service_pb2.SetAliasResponse]
     """Points an alias at a version, making the alias if it is new."""
+    SetAliasSplit: grpc.UnaryUnaryMultiCallable[promptwire.v1.prompt_service_pb2.SetAliasSplitRequest, promptwire.v1.prompt_service_pb2.SetAliasSplitResponse]
+    """Points an alias at weighted versions, moving as few keys as can be."""
     DeleteAlias: grpc.UnaryUnaryMultiCallable[promptwire.v1.prompt_service_pb2.DeleteAliasRequest, promptwire.v1.prompt_service_pb2.DeleteAliasResponse]
     """Removes an alias."""
     SetTags: grpc.UnaryUnaryMultiCallable[promptwire.v1.prompt_service_pb2.SetTagsRequest, promptwire.v1.prompt_service_pb2.SetTagsResponse]
@@ -103,6 +105,8 @@ class PromptServiceAsyncStub(PromptServiceStub):
     """Resolves many references in one round trip; each has its own outcome."""
     SetAlias: grpc.aio.UnaryUnaryMultiCallable[promptwire.v1.prompt_service_pb2.SetAliasRequest, promptwire.v1.prompt_service_pb2.SetAliasResponse]  # type: ignore[assignment]
     """Points an alias at a version, making the alias if it is new."""
+    SetAliasSplit: grpc.aio.UnaryUnaryMultiCallable[promptwire.v1.prompt_service_pb2.SetAliasSplitRequest, promptwire.v1.prompt_service_pb2.SetAliasSplitResponse]  # type: ignore[assignment]
+    """Points an alias at weighted versions, moving as few keys as can be."""
     DeleteAlias: grpc.aio.UnaryUnaryMultiCallable[promptwire.v1.prompt_service_pb2.DeleteAliasRequest, promptwire.v1.prompt_service_pb2.DeleteAliasResponse]  # type: ignore[assignment]
     """Removes an alias."""
     SetTags: grpc.aio.UnaryUnaryMultiCallable[promptwire.v1.prompt_service_pb2.SetTagsRequest, promptwire.v1.prompt_service_pb2.SetTagsResponse]  # type: ignore[assignment]
@@ -206,6 +210,14 @@ class PromptServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[promptwire.v1.prompt_service_pb2.SetAliasResponse, collections.abc.Awaitable[promptwire.v1.prompt_service_pb2.SetAliasResponse]]:
         """Points an alias at a version, making the alias if it is new."""
+
+    @abc.abstractmethod
+    def SetAliasSplit(
+        self,
+        request: promptwire.v1.prompt_service_pb2.SetAliasSplitRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[promptwire.v1.prompt_service_pb2.SetAliasSplitResponse, collections.abc.Awaitable[promptwire.v1.prompt_service_pb2.SetAliasSplitResponse]]:
+        """Points an alias at weighted versions, moving as few keys as can be."""
 
     @abc.abstractmethod
     def DeleteAlias(

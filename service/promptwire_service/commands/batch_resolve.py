@@ -12,6 +12,7 @@ from promptwire.domain.violations import InvalidValueError, Violation
 from promptwire_service.commands.context import Reader, Registry
 from promptwire_service.commands.freshness import check_freshness
 from promptwire_service.commands.pairs import Resolved, read_pair
+from promptwire_service.commands.resolve import check_key
 from promptwire_service.domain.errors import RegistryError, answer_too_large, invalid, refuse
 from promptwire_service.domain.reads import CACHED, Freshness
 from promptwire_service.domain.records import Revision
@@ -44,17 +45,17 @@ class BatchResolved:
 
 
 async def batch_resolve(
-    registry: Registry, *, namespace: str, references: Sequence[str], freshness: Freshness
+    registry: Registry, *, namespace: str, references: Sequence[str], freshness: Freshness, key: str | None = None
 ) -> BatchResolved:
     """Freshness is established once, for all, before the first read. A reference asked for twice is answered twice."""
-    refuse(check_namespace(namespace), _check_count(references), check_freshness(freshness))
+    refuse(check_namespace(namespace), _check_count(references), check_freshness(freshness), check_key(key))
     await registry.reader.reach(namespace, freshness)
     distinct = tuple(dict.fromkeys(references))
     results: dict[str, Result] = {}
     todo = iter(distinct)
     async with asyncio.TaskGroup() as workers:
         for _ in range(min(_AT_ONCE, len(distinct))):
-            workers.create_task(_work(registry.reader, namespace, todo, results))
+            workers.create_task(_work(registry.reader, namespace, todo, results, key))
     resolved = [result for result in results.values() if isinstance(result, Resolved)]
     revisions = [result.revision for result in results.values() if result.revision]
     return BatchResolved(
@@ -64,11 +65,13 @@ async def batch_resolve(
     )
 
 
-async def _work(reader: Reader, namespace: str, todo: Iterator[str], results: dict[str, Result]) -> None:
+async def _work(
+    reader: Reader, namespace: str, todo: Iterator[str], results: dict[str, Result], key: str | None
+) -> None:
     for reference in todo:
         try:
             parsed = parse_reference(reference)
-            results[reference] = await read_pair(reader, namespace, parsed.name, parsed.selector, CACHED)
+            results[reference] = await read_pair(reader, namespace, parsed.name, parsed.selector, CACHED, key)
         except InvalidValueError as error:
             results[reference] = invalid(error.violation)
         except RegistryError as error:

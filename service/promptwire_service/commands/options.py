@@ -33,9 +33,11 @@ class WriteOptions:
         release: str | None = None,
         undoes: int | None = None,
         dry_run: bool = False,
+        asked: str = "",
     ) -> Write:
         return Write(
             operations=operations,
+            asked=asked,
             release=release,
             undoes=undoes,
             dry_run=dry_run,

@@ -5,6 +5,7 @@ from typing import Final, cast
 
 from promptwire.domain.names import LATEST
 from promptwire.domain.references import Selector
+from promptwire.domain.splits import Split
 from promptwire_service.commands.context import Reader
 from promptwire_service.domain.errors import (
     RegistryError,
@@ -31,23 +32,28 @@ class Resolved:
     version: VersionRecord
     revision: Revision
     max_age_seconds: float
+    split: Split | None = None
+    """What the alias points at, if it is split: the version is the key's."""
 
 
-async def read_pair(reader: Reader, namespace: str, name: str, selector: Selector, freshness: Freshness) -> Resolved:
+async def read_pair(
+    reader: Reader, namespace: str, name: str, selector: Selector, freshness: Freshness, key: str | None = None
+) -> Resolved:
     """The version that a selector means now. Raises PROMPT_, ALIAS_ or VERSION_NOT_FOUND.
 
     The two reads may answer from different revisions. The pair's revision is the older of the two, and the pair
     counts only if both parts are what the store held then (see `agree`). Where a change fell in between, or the
     version vanished with its epoch, both are read again, from the store. A prompt that changes faster than that is
     answered all the same: then no part is older than the revision that is told, but one may be newer.
+
+    Of a split alias it is the key's version; without a key, each call draws.
     """
-    prompt, version = await _read(reader, namespace, name, selector, freshness)
+    prompt, version, number = await _read(reader, namespace, name, selector, freshness, key)
     for _ in range(_RETRIES):
         if agree(prompt, version):
             break
-        prompt, version = await _read(reader, namespace, name, selector, STRONG)
+        prompt, version, number = await _read(reader, namespace, name, selector, STRONG, key)
     if version.value is None:
-        number = prompt.value.version_of(selector) or 0
         raise found_missing(version_not_found(name, number, prompt.value.latest_version), version.revision)
     if prompt.revision.epoch != version.revision.epoch:
         raise store_unavailable("its history was replaced while it was read; try again")
@@ -56,6 +62,7 @@ async def read_pair(reader: Reader, namespace: str, name: str, selector: Selecto
         version.value,
         prompt.revision if prompt.revision.number <= version.revision.number else version.revision,
         max(prompt.max_age_seconds, version.max_age_seconds),
+        prompt.value.splits.get(selector) if isinstance(selector, str) else None,
     )
 
 
@@ -73,16 +80,23 @@ def agree(prompt: Answer[PromptRecord], version: Answer[VersionRecord | None]) -
 
 
 async def _read(
-    reader: Reader, namespace: str, name: str, selector: Selector, freshness: Freshness
-) -> tuple[Answer[PromptRecord], Answer[VersionRecord | None]]:
+    reader: Reader, namespace: str, name: str, selector: Selector, freshness: Freshness, key: str | None
+) -> tuple[Answer[PromptRecord], Answer[VersionRecord | None], int]:
     prompt = await reader.prompt(namespace, name, freshness)
     if prompt.value is None:
         raise found_missing(prompt_not_found(name), prompt.revision)
-    number = prompt.value.version_of(selector)
-    if number is None:
+    number = _number(prompt.value, selector, key)
+    if not number:
         raise found_missing(_no_such(prompt.value, selector), prompt.revision)
     version = await reader.version(namespace, name, number, freshness)
-    return cast(Answer[PromptRecord], prompt), version
+    return cast(Answer[PromptRecord], prompt), version, number
+
+
+def _number(prompt: PromptRecord, selector: Selector, key: str | None) -> int | None:
+    split = prompt.splits.get(selector) if isinstance(selector, str) and not prompt.deleted_ms else None
+    if split is None:
+        return prompt.version_of(selector)
+    return split.drawn() if key is None else split.version_for(str(selector), key)
 
 
 def _no_such(prompt: PromptRecord, selector: Selector) -> RegistryError:

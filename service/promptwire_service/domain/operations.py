@@ -1,7 +1,7 @@
 """What can be asked of the store: a write is one or more operations that happen whole or not at all."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from promptwire.domain.content import Content
 from promptwire.domain.splits import Target
@@ -162,6 +162,16 @@ class Write:
     release: str | None = None
     undoes: int | None = None
     dry_run: bool = False
+    asked: str = ""
+    """What was asked for, if the operations were worked out from what the store held: a repeat of the request may come
+    to others, and is the same all the same."""
+
+    def repeats(self, earlier: "Write") -> bool:
+        """Whether it is the same as an earlier one of its request id. Who repeats a request may have a newer actor
+        string, e.g. after a restart elsewhere."""
+        if self.asked or earlier.asked:
+            return self.asked == earlier.asked
+        return replace(earlier, actor=self.actor) == self
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

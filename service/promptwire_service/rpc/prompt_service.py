@@ -14,6 +14,7 @@ from promptwire_service.commands.register_prompt import register_prompt
 from promptwire_service.commands.resolve import resolve
 from promptwire_service.commands.resolve_at import resolve_at
 from promptwire_service.commands.set_alias import set_alias
+from promptwire_service.commands.set_alias_split import set_alias_split
 from promptwire_service.commands.set_tags import set_tags
 from promptwire_service.rpc import translate
 from promptwire_service.rpc.binding import Context
@@ -101,7 +102,9 @@ class PromptService:
         namespace, reference = translate.namespace_of(request.namespace), request.reference
         if request.HasField("at"):
             at_ms = request.at.ToMilliseconds()
-            pair = await resolve_at(self._registry, namespace=namespace, reference=reference, at_ms=at_ms)
+            pair = await resolve_at(
+                self._registry, namespace=namespace, reference=reference, at_ms=at_ms, key=_key(request)
+            )
             info = translate.read_info(pair.revision, 0.0)
             return pb.ResolveResponse(version=translate.resolved(pair), info=info).SerializeToString()
         freshness = translate.freshness_of(request)
@@ -109,7 +112,15 @@ class PromptService:
         recallable = known is not None and freshness.is_met_at(known.revision)
         if recallable and (answer := self._memo.recall(namespace, reference, known)):
             return answer
-        pair = await resolve(self._registry, namespace=namespace, reference=reference, freshness=freshness)
+        pair = await resolve(
+            self._registry, namespace=namespace, reference=reference, freshness=freshness, key=_key(request)
+        )
+        if pair.split is not None:  # which of its versions it is, is no fact of the reference
+            return pb.ResolveResponse(
+                version=translate.resolved(pair),
+                info=translate.read_info(pair.revision, pair.max_age_seconds),
+                split=translate.split(pair.split),
+            ).SerializeToString()
         return self._memo.encode(namespace, reference, pair)
 
     async def batch_resolve(self, request: pb.BatchResolveRequest, _: Context) -> pb.BatchResolveResponse:
@@ -118,6 +129,7 @@ class PromptService:
             namespace=translate.namespace_of(request.namespace),
             references=request.references,
             freshness=translate.freshness_of(request),
+            key=_key(request),
         )
         return pb.BatchResolveResponse(
             outcomes=map(translate.outcome, batch.outcomes),
@@ -136,6 +148,25 @@ class PromptService:
         )
         return pb.SetAliasResponse(
             previous_version=plain(written.results[0].previous),
+            revision=translate.revision(written.revision),
+        )
+
+    async def set_alias_split(self, request: pb.SetAliasSplitRequest, _: Context) -> pb.SetAliasSplitResponse:
+        written = await set_alias_split(
+            self._registry,
+            namespace=translate.namespace_of(request.namespace),
+            name=request.name,
+            alias=request.alias,
+            weights=dict(request.weights),
+            salt=request.salt if request.HasField("salt") else None,
+            expected_version=request.expected_version if request.HasField("expected_version") else None,
+            options=translate.write_options_of(request),
+        )
+        result = written.results[0]
+        return pb.SetAliasSplitResponse(
+            split=translate.split(result.target),
+            previous_version=plain(result.previous),
+            previous_split=translate.split(result.previous),
             revision=translate.revision(written.revision),
         )
 
@@ -175,3 +206,7 @@ class PromptService:
             options=translate.write_options_of(request),
         )
         return pb.DeleteTagsResponse(revision=translate.revision(written.revision))
+
+
+def _key(request: pb.ResolveRequest | pb.BatchResolveRequest) -> str | None:
+    return request.key if request.HasField("key") else None

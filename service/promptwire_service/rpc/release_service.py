@@ -35,6 +35,7 @@ class ReleaseService:
             version=plain(written.results[0].target),
             previous_version=plain(written.results[0].previous),
             revision=translate.revision(written.revision),
+            split=translate.split(written.results[0].target),
         )
 
     async def list_alias_history(self, request: pb.ListAliasHistoryRequest, _: Context) -> pb.ListAliasHistoryResponse:

@@ -9,7 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from promptwire.domain.content import Content
 from promptwire.domain.names import DEFAULT_NAMESPACE
-from promptwire.domain.splits import plain
+from promptwire.domain.splits import Split, Target, plain
 from promptwire.domain.violations import Violation
 from promptwire.v1 import admin_service_pb2 as admin_pb
 from promptwire.v1 import common_pb2 as common_pb
@@ -87,8 +87,19 @@ def prompt(record: PromptRecord) -> common_pb.Prompt:
         update_time=timestamp(record.updated_ms),
         etag=record.etag,
         deleted_versions=sorted(record.deleted_versions),
+        splits={alias: _split(one) for alias, one in record.splits.items()},
         delete_time=timestamp(record.deleted_ms) if record.deleted_ms else None,
     )
+
+
+def split(target: Target) -> common_pb.Split | None:
+    """None for a target that is none."""
+    return _split(target) if isinstance(target, Split) else None
+
+
+def _split(value: Split) -> common_pb.Split:
+    segments = [common_pb.Split.Segment(end=end, version=number) for end, number in value.segments]
+    return common_pb.Split(salt=value.salt, segments=segments)
 
 
 def version(record: VersionRecord, aliases: Sequence[str] = ()) -> common_pb.PromptVersion:
@@ -133,10 +144,17 @@ def change(value: Change) -> pb.Change:
         case VersionRegistered(name, version=number):
             return pb.Change(name=name, version_registered=pb.VersionRegistered(version=number))
         case AliasSet(name, alias=alias, target=target, previous=previous):
-            moved = pb.AliasSet(alias=alias, version=plain(target), previous_version=plain(previous))
+            moved = pb.AliasSet(
+                alias=alias,
+                version=plain(target),
+                previous_version=plain(previous),
+                split=split(target),
+                previous_split=split(previous),
+            )
             return pb.Change(name=name, alias_set=moved)
         case AliasDeleted(name, alias=alias, previous=previous):
-            return pb.Change(name=name, alias_deleted=pb.AliasDeleted(alias=alias, previous_version=plain(previous)))
+            gone = pb.AliasDeleted(alias=alias, previous_version=plain(previous), previous_split=split(previous))
+            return pb.Change(name=name, alias_deleted=gone)
         case TagsSet(name, version=of, tags=tags):
             return pb.Change(name=name, tags_set=pb.TagsSet(version=of, tags=tags))
         case TagsDeleted(name, version=of, keys=keys):
@@ -240,7 +258,10 @@ def problem(error: RegistryError) -> pb.Problem:
 def outcome(value: Outcome) -> pb.ResolveOutcome:
     if isinstance(value.result, RegistryError):
         return pb.ResolveOutcome(reference=value.reference, problem=problem(value.result))
-    return pb.ResolveOutcome(reference=value.reference, version=resolved(value.result))
+    pair = value.result
+    return pb.ResolveOutcome(
+        reference=value.reference, version=resolved(pair), split=_split(pair.split) if pair.split else None
+    )
 
 
 def content_of(message: common_pb.Content) -> Content:

@@ -130,7 +130,7 @@ class MemoryStore:
     async def write(self, namespace: str, write: Write) -> Written:
         space = self._space(namespace)
         if earlier := space.answers.get(write.request_id):
-            if replace(earlier[0], actor=write.actor) != write:
+            if not write.repeats(earlier[0]):
                 raise request_id_reused(write.request_id)
             return earlier[1]
         drafted = _Draft(space.state.draft(), write)

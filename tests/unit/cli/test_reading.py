@@ -147,6 +147,7 @@ def test_list_as_json_has_the_names_of_the_attributes(cli: Cli, client: StubClie
             "last_updated_timestamp": NOW_MS,
             "etag": 7,
             "deleted_versions": [],
+            "splits": {},
         }
     ]
 

@@ -73,6 +73,8 @@ def test_as_json_each_write_is_one_line(cli: Cli, client: StubClient) -> None:
                 "previous_version": 1,
                 "tags": {},
                 "keys": [],
+                "split": None,
+                "previous_split": None,
             }
         ],
     }

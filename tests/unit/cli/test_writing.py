@@ -155,6 +155,7 @@ def test_alias_list(cli: Cli, client: StubClient) -> None:
     assert json.loads(cli("alias", "list", "telco", "--json").stdout) == {
         "name": "telco",
         "aliases": {"production": 1, "staging": 5},
+        "splits": {},
         "latest_version": 9,
     }
 

@@ -123,7 +123,7 @@ def write_json(write: Write) -> str:
     )
     # Who repeats a request may have a newer actor string, e.g. after a restart elsewhere: it is the same write all
     # the same.
-    fingerprint = _compact({key: value for key, value in body.items() if key != "actor"})
+    fingerprint = write.asked or _compact({key: value for key, value in body.items() if key != "actor"})
     return _compact(
         {
             **body,
