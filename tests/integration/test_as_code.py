@@ -199,6 +199,9 @@ def test_a_file_that_breaks_a_rule_sends_nothing(client: promptwire.Client, run:
         assert (done.exit_code, done.stdout) == (2, "")
         assert done.stderr == f"error: {tmp_path}/b.prompt.yaml:4: tags.c: must be text; got a list\n"
     assert list(client.list_prompts()) == []
+    assert run("plan", tmp_path, "--files-only").exit_code == 2
+    (tmp_path / "b.prompt.yaml").unlink()
+    assert run("plan", tmp_path, "--files-only", "--target", "localhost:1").stdout == "1 prompts read\n"
     assert run("plan", tmp_path / "none").exit_code == 2
     (tmp_path / "empty").mkdir()
     assert "no file that ends in" in run("apply", tmp_path / "empty").stderr

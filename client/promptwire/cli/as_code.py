@@ -104,12 +104,18 @@ def plan(
     folder: Folder,
     aliases: Aliases = False,
     check: Annotated[bool, typer.Option("--check", help="Exit code 1 if anything would change.")] = False,
+    files_only: Annotated[
+        bool, typer.Option("--files-only", help="Only read the files, for what breaks a rule; asks no registry.")
+    ] = False,
 ) -> None:
     """Tell what `apply` would change, without doing it."""
     from promptwire.files.plan import make_plan
 
     with _files_named():
         files = _read(session, folder)
+        if files_only:
+            _told_read(session, len(files))
+            return
         with session.client() as client:
             planned = make_plan(client, files, aliases=aliases)
     if session.out.json:
@@ -168,6 +174,13 @@ def import_(session: Session, folder: Folder) -> None:
     session.out.line(f"{len(files)} prompts: {restored.versions} versions registered, {restored.aliases} aliases set")
     for alias in restored.left_out:
         session.out.note(f"{alias} left out: the files do not have its version (export with --all-versions)")
+
+
+def _told_read(session: Session, count: int) -> None:
+    if session.out.json:
+        session.out.document({"prompts": count})
+    else:
+        session.out.line(f"{count} prompts read")
 
 
 def _read(session: Session, folder: Path) -> list["PromptFile"]:

@@ -10,7 +10,7 @@ from promptwire.domain.violations import Violation
 from promptwire_service.commands.context import Registry
 from promptwire_service.commands.freshness import check_freshness
 from promptwire_service.commands.pairs import Resolved, read_pair
-from promptwire_service.domain.errors import refuse
+from promptwire_service.domain.errors import refuse, store_unavailable
 from promptwire_service.domain.reads import STRONG, Freshness
 from promptwire_service.domain.records import Revision, VersionRecord
 
@@ -38,7 +38,10 @@ async def diff_versions(
     context_lines: int | None,
     freshness: Freshness,
 ) -> Compared:
-    """Either side is a version's number or an alias. Raises PROMPT_, ALIAS_ or VERSION_NOT_FOUND."""
+    """Either side is a version's number or an alias. Raises PROMPT_, ALIAS_ or VERSION_NOT_FOUND.
+
+    A prompt that changes faster than it can be read twice is answered all the same, each side as of its own revision.
+    """
     sides = _selector(before), _selector(after)
     lines = CONTEXT_LINES if context_lines is None else context_lines
     refuse(
@@ -56,6 +59,8 @@ async def diff_versions(
         if _agree(one, other):
             break
         one, other = await _read(registry, namespace, name, sides, STRONG)
+    if one.revision.epoch != other.revision.epoch:
+        raise store_unavailable("its history was replaced while it was read; try again")
     # Up to a second of computing: not on the loop that serves everyone else.
     parts = await asyncio.to_thread(diff_parts, _parts(one.version), _parts(other.version), lines)
     age = max(one.max_age_seconds, other.max_age_seconds)
