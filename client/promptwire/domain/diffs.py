@@ -181,7 +181,7 @@ def _couples(left: Sequence[str], right: Sequence[str], words: Budget) -> Iterat
         yield from zip(range(len(left)), range(len(right)), strict=False)
         return
     words.spend(cost)
-    bags = [Counter(_WORD.findall(line)) for line in left], [Counter(_WORD.findall(line)) for line in right]
+    bags = [_bag(line) for line in left], [_bag(line) for line in right]
     # best[k][m] is the most that can be shared by what follows line k on the left and m on the right.
     best = [[0.0] * (len(right) + 1) for _ in range(len(left) + 1)]
     alike = [[_share(one, other) for other in bags[1]] for one in bags[0]]
@@ -197,6 +197,10 @@ def _couples(left: Sequence[str], right: Sequence[str], words: Budget) -> Iterat
             k += 1
         else:
             m += 1
+
+
+def _bag(line: str) -> Counter[str]:
+    return Counter(word for word in _WORD.findall(line) if not word.isspace())
 
 
 def _share(one: Counter[str], other: Counter[str]) -> float:

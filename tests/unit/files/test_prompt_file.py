@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -156,3 +157,10 @@ def test_what_breaks_a_rule_is_named_with_its_line(text: str, says: str) -> None
         read(text, "f")
     assert says in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+@given(prompts())
+def test_it_is_the_same_without_the_parser_in_c(prompt: PromptFile) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delattr(yaml, "CSafeLoader", raising=False)
+        assert same(read(write(prompt), "f"), prompt)
