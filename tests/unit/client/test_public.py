@@ -75,7 +75,7 @@ def test_the_version_is_the_distributions() -> None:
     [
         ("import promptwire", ["grpc", "google.protobuf", "dataclasses", "asyncio"]),
         ("from promptwire import PromptwireError, PromptVersion, Revision", ["grpc", "google.protobuf"]),
-        ("import promptwire; promptwire.Client()", ["google.rpc", "promptwire_service"]),
+        ("import promptwire; promptwire.Client()", ["google.rpc", "promptwire_service", "promptwire.files", "yaml"]),
     ],
 )
 def test_an_import_brings_only_what_it_needs(code: str, absent: list[str]) -> None:
