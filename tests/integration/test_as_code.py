@@ -191,6 +191,27 @@ def test_files_of_prompts_that_are_gone_are_told_and_removed_when_told(
     assert list(tree(tmp_path)) == ["support/billing.prompt.yaml"]
 
 
+def test_a_prompt_keeps_the_file_that_it_has(filled: promptwire.Client, run: Run, tmp_path: Path) -> None:
+    run("export", tmp_path)
+    (tmp_path / "general.prompt.yaml").rename(tmp_path / "hello.prompt.yaml")
+    (tmp_path / "support" / "billing.prompt.yaml").rename(tmp_path / "general.prompt.yaml")
+    filled.register_prompt("general", "Hello")
+    assert "1 written, 1 unchanged, 0 removed" in run("export", tmp_path).stdout
+    assert sorted(tree(tmp_path)) == ["general.prompt.yaml", "hello.prompt.yaml"]
+    assert "template: Hello" in (tmp_path / "hello.prompt.yaml").read_text()
+
+
+def test_an_export_mends_a_file_and_takes_none_of_another_prompt(
+    filled: promptwire.Client, run: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "general.prompt.yaml").write_text("not yaml: [")
+    (tmp_path / "support").mkdir()
+    (tmp_path / "support" / "billing.prompt.yaml").write_text("name: other\ntemplate: x\n")
+    assert "2 written" in run("export", tmp_path).stdout
+    names = {found.prompt.name for found in read_folder(tmp_path)}
+    assert names == {"general", "other", "support/billing"}
+
+
 def test_a_file_that_breaks_a_rule_sends_nothing(client: promptwire.Client, run: Run, tmp_path: Path) -> None:
     (tmp_path / "a.prompt.yaml").write_text("name: a\ntemplate: x\n")
     (tmp_path / "b.prompt.yaml").write_text("name: b\ntemplate: x\ntags:\n  c: [d]\n")

@@ -59,14 +59,14 @@ def _export(
     from promptwire.files.prompt_file import write
 
     held = registry.prompts(client, prefix)
-    # A file's name may depend on those of all prompts, also of those that are not exported now.
-    paths = folders.paths_of(registry.prompts(client) if prefix else held)
+    # A file's place may depend on all prompts' names, also of those that are not exported now.
+    places, here = folders.places(folder, registry.prompts(client) if prefix else held)
     written = 0
     with bar("export", len(held), shown=not session.out.json) as advance:
         for prompt in _exported(client, held, all_versions=all_versions):
-            written += folders.write_file(folder, paths[prompt.name], write(prompt))
+            written += folders.write_file(folder, places[prompt.name], write(prompt))
             advance(1)
-    stale = _stale(folder, prefix, {paths[name] for name in held}) if folder.is_dir() else []
+    stale = [path for name, path in here.items() if name not in held and name.startswith(prefix)]
     for path in stale if prune else ():
         path.unlink()
     return {
@@ -86,17 +86,6 @@ def _exported(client: "Client", held: dict[str, Any], *, all_versions: bool) -> 
     else:
         newest = registry.newest(client, held.values())
         yield from (registry.newest_file(held[version.name], version) for version in newest)
-
-
-def _stale(folder: Path, prefix: str, kept: set[str]) -> list[Path]:
-    """Files whose prompt would be in this export, but is not."""
-    from promptwire.files import folder as folders
-
-    return [
-        found.path
-        for found in folders.read_folder(folder, unique=False)
-        if found.path.relative_to(folder).as_posix() not in kept and found.prompt.name.startswith(prefix)
-    ]
 
 
 def plan(

@@ -4,6 +4,7 @@ E. W. Myers, "An O(ND) Difference Algorithm and Its Variations", 1986. difflib's
 cubic on nasty ones, and nothing bounds it.
 """
 
+from array import array
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
@@ -45,44 +46,47 @@ def _common(left: Sequence[Hashable], right: Sequence[Hashable]) -> int:
 def _shortest(left: Sequence[Hashable], right: Sequence[Hashable], budget: Budget) -> Pairs | None:
     if not left or not right:
         return []
-    furthest = {1: 0}
-    trace: list[dict[int, int]] = []
+    # Of each round, how far into `left` its paths reach on each diagonal; round n has diagonals -n, -n + 2 ... n.
+    rounds: list[array[int]] = []
     for edits in range(len(left) + len(right) + 1):
-        # What this round does at least, and what its copy of the paths takes in memory.
         if not budget.spend(2 * edits + 1):
             return None
-        trace.append(dict(furthest))
+        reached = array("q")
         for diagonal in range(-edits, edits + 1, 2):
-            x = _step(furthest, diagonal, edits)
-            y, began = x - diagonal, x
-            while x < len(left) and y < len(right) and left[x] == right[y]:
-                x, y = x + 1, y + 1
-            furthest[diagonal] = x
+            began = x = _step(rounds, diagonal)[0]
+            while x < len(left) and x - diagonal < len(right) and left[x] == right[x - diagonal]:
+                x += 1
+            reached.append(x)
             budget.spend(x - began)
-            if x >= len(left) and y >= len(right):
-                return _walk_back(trace, len(left), len(right))
+            if x >= len(left) and x - diagonal >= len(right):
+                return _walk_back(rounds, len(left), len(right))
+        rounds.append(reached)
     raise AssertionError("as many edits as items always do")
 
 
-def _step(furthest: dict[int, int], diagonal: int, edits: int) -> int:
-    """Where a path of so many edits begins on a diagonal: an insertion, or else a deletion, past the furthest."""
-    if diagonal == -edits or (diagonal != edits and furthest[diagonal - 1] < furthest[diagonal + 1]):
-        return furthest[diagonal + 1]
-    return furthest[diagonal - 1] + 1
+def _step(rounds: Sequence["array[int]"], diagonal: int) -> tuple[int, int]:
+    """Where the path on a diagonal begins in the round after these, and the diagonal that it comes from.
+
+    It comes by an insertion from the diagonal above or by a deletion from the one below, whichever reached further.
+    """
+    edits = len(rounds)
+    if not edits:
+        return 0, diagonal
+    above = (diagonal + edits) // 2
+    if diagonal == -edits or (diagonal != edits and rounds[-1][above - 1] < rounds[-1][above]):
+        return rounds[-1][above], diagonal + 1
+    return rounds[-1][above - 1] + 1, diagonal - 1
 
 
-def _walk_back(trace: list[dict[int, int]], x: int, y: int) -> Pairs:
+def _walk_back(rounds: "list[array[int]]", x: int, y: int) -> Pairs:
+    """Uses the rounds up."""
     pairs: Pairs = []
-    for edits in range(len(trace) - 1, -1, -1):
-        furthest, diagonal = trace[edits], x - y
-        inserted = diagonal == -edits or (diagonal != edits and furthest[diagonal - 1] < furthest[diagonal + 1])
-        before = diagonal + 1 if inserted else diagonal - 1
-        x_before = furthest[before]
-        y_before = x_before - before
-        while x > x_before and y > y_before and x > 0 and y > 0:
+    while True:
+        began, before = _step(rounds, x - y)
+        while x > began:
             x, y = x - 1, y - 1
             pairs.append((x, y))
-        if edits:
-            x, y = x_before, y_before
-    pairs.reverse()
-    return pairs
+        if not rounds:
+            return pairs[::-1]
+        x = rounds.pop()[(before + len(rounds)) // 2]
+        y = x - before

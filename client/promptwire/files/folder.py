@@ -47,6 +47,30 @@ def paths_of(names: Iterable[str]) -> dict[str, str]:
     }
 
 
+def places(folder: Path, names: Iterable[str]) -> tuple[dict[str, str], dict[str, Path]]:
+    """Where prompts are to be written, as relative paths, and the files there are already, both by prompt's name.
+
+    A prompt that has a file keeps it, wherever that is; no prompt gets the file of another one.
+    """
+    here = {found.prompt.name: found.path for found in _readable(folder)} if folder.is_dir() else {}
+    kept = {name: path.relative_to(folder).as_posix() for name, path in here.items()}
+    taken = {path.casefold(): name for name, path in kept.items()}
+    wanted = {
+        name: _told_apart(path, name) if taken.get(path.casefold(), name) != name else path
+        for name, path in paths_of(names).items()
+    }
+    return wanted | {name: path for name, path in kept.items() if name in wanted}, here
+
+
+def _readable(folder: Path) -> Iterator[Found]:
+    """Without files that break a rule: what is exported may be what mends them."""
+    for path in files_in(folder):
+        try:
+            yield Found(path, read(read_file(path), str(path)))
+        except FileError:
+            continue
+
+
 def _segment(segment: str) -> str:
     stem = segment.partition(".")[0].lower()
     if segment.startswith(".") or segment.endswith(".") or stem in _RESERVED or len(segment) > _SEGMENT_MAX_CHARS:
@@ -77,12 +101,12 @@ def _raise(error: OSError) -> None:
     raise error
 
 
-def read_folder(folder: Path, *, unique: bool = True) -> Iterator[Found]:
-    """Every prompt file, in order of paths. Raises FileError, if `unique` also when two have the same prompt."""
+def read_folder(folder: Path) -> Iterator[Found]:
+    """Every prompt file, in order of paths. Raises FileError, also when two have the same prompt."""
     names: dict[str, Path] = {}
     for path in files_in(folder):
         prompt = read(read_file(path), str(path))
-        if unique and prompt.name in names:
+        if prompt.name in names:
             raise FileError(str(path), 1, "name", f"{prompt.name} is in {names[prompt.name]}, too")
         names[prompt.name] = path
         yield Found(path, prompt)
