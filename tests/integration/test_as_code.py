@@ -171,6 +171,22 @@ def test_an_import_into_something_else_is_refused_before_anything_is_written(
     assert run("list", namespace=other).stdout.count("\n") == 1
 
 
+def test_an_import_where_numbers_are_taken_is_refused_before_anything_is_written(
+    filled: promptwire.Client, run: Run, namespace: str, service: ServiceProcess, tmp_path: Path
+) -> None:
+    run("export", tmp_path, "--all-versions")
+    other = f"{namespace}-used"
+    with promptwire.Client(service.target, namespace=other) as copy:
+        copy.register_prompt("support/billing", "One")
+        copy.delete_prompt_version("support/billing", 1)
+        done = run("import", tmp_path, namespace=other)
+        assert done.exit_code == 1
+        assert "support/billing.prompt.yaml cannot be imported: its next version would be 2, not 1" in done.stderr
+        copy.delete_prompt("support/billing")
+        assert run("import", tmp_path, namespace=other).exit_code == 1
+        assert [prompt.name for prompt in copy.list_prompts() if prompt.latest_version] == []
+
+
 def test_an_alias_whose_version_is_not_exported_is_left_out_and_told(
     filled: promptwire.Client, run: Run, namespace: str, tmp_path: Path
 ) -> None:

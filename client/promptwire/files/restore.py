@@ -39,7 +39,9 @@ def restore(client: "Client", files: Sequence[PromptFile], progress: Callable[[i
     files = [_numbered(file) for file in files]
     here = [file for file in files if file.name in held]
     _check(client, here, held)
-    steps = [step for file in files for step in _registers(file, held.get(file.name))]
+    by_file = [(file, list(_registers(file, held.get(file.name)))) for file in files]
+    _check_numbers(client, [(file, _last(held.get(file.name)) + 1, steps[0]) for file, steps in by_file if steps])
+    steps = [step for _, some in by_file for step in some]
     moves, left_out = _moves(files, held)
     for batch in _batches(steps):
         client.release(TITLE, batch)
@@ -76,6 +78,21 @@ def _check(client: "Client", files: Sequence[PromptFile], held: dict[str, Prompt
                 "PROMPT_EXISTS",
                 {"name": file.name},
             )
+
+
+def _check_numbers(client: "Client", firsts: Sequence[tuple[PromptFile, int, Register]]) -> None:
+    """Whether versions will get their numbers: a prompt that was deleted or purged goes on after its last one."""
+    expected = {file.name: (file, number) for file, number, _ in firsts}
+    for batch in _batches([step for _, _, step in firsts]):
+        for effect in client.release(TITLE, batch, dry_run=True).effects:
+            file, number = expected[effect.name]
+            if effect.problem or effect.version != number:
+                problem = effect.problem or f"its next version would be {effect.version}, not {number}"
+                raise ConflictError(
+                    f"{file.path} cannot be imported: {problem}; --namespace names an empty namespace",
+                    "PROMPT_EXISTS",
+                    {"name": file.name},
+                )
 
 
 def _last(prompt: Prompt | None) -> int:
