@@ -1,12 +1,12 @@
 """Every program of docs/examples/ does what it says that it prints: on the embedded store, and on Debian's Redis."""
 
 import ast
-import itertools
 import os
 import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,9 @@ EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 PROGRAMS = sorted(EXAMPLES.glob("*.py"))
 DURABLE = ("--appendonly", "yes", "--appendfsync", "always", "--maxmemory-policy", "noeviction")
 
-_numbers = itertools.count(1)
-
 
 @pytest.fixture(scope="session")
-def on_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
+def redis_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
     """A real service on Debian's Redis, configured to keep what it acknowledges."""
     assert REDIS_SERVER is not None
     home = tmp_path_factory.mktemp("on-redis")
@@ -43,24 +41,46 @@ def promised(program: Path) -> str:
     return textwrap.dedent(lines).strip("\n") + "\n"
 
 
-def check(program: Path, service: ServiceProcess) -> None:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PROMPTWIRE_")}
-    environment |= {"PROMPTWIRE_TARGET": service.target, "PROMPTWIRE_NAMESPACE": f"example-{next(_numbers)}"}
-    done = subprocess.run(
-        [sys.executable, str(program)], env=environment, capture_output=True, text=True, timeout=60, check=False
-    )
+Runs = dict[Path, "Future[subprocess.CompletedProcess[str]]"]
+
+
+def started(service: ServiceProcess) -> Iterator[Runs]:
+    """All programs, a few at a time, each in a namespace of its own."""
+
+    def run(program: Path, namespace: str) -> subprocess.CompletedProcess[str]:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("PROMPTWIRE_")}
+        environment |= {"PROMPTWIRE_TARGET": service.target, "PROMPTWIRE_NAMESPACE": namespace}
+        command = [sys.executable, str(program)]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        yield {program: pool.submit(run, program, f"example-{program.stem}") for program in PROGRAMS}
+
+
+@pytest.fixture(scope="session")
+def on_embedded(service: ServiceProcess) -> Iterator[Runs]:
+    yield from started(service)
+
+
+@pytest.fixture(scope="session")
+def on_redis(redis_service: ServiceProcess) -> Iterator[Runs]:
+    yield from started(redis_service)
+
+
+def check(program: Path, runs: Runs) -> None:
+    done = runs[program].result()
     assert (done.stdout, done.returncode) == (promised(program), 0), done.stderr
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.stem)
-def test_on_the_embedded_store(program: Path, service: ServiceProcess) -> None:
-    check(program, service)
+def test_on_the_embedded_store(program: Path, on_embedded: Runs) -> None:
+    check(program, on_embedded)
 
 
 @pytest.mark.redis
 @pytest.mark.skipif(not have_redis_server(), reason="needs Debian's redis-server")
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.stem)
-def test_on_redis(program: Path, on_redis: ServiceProcess) -> None:
+def test_on_redis(program: Path, on_redis: Runs) -> None:
     check(program, on_redis)
 
 
