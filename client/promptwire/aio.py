@@ -1,6 +1,7 @@
 """The client for asyncio."""
 
 import asyncio
+import math
 import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from datetime import datetime
@@ -15,6 +16,7 @@ from promptwire._core.steps import drive
 from promptwire._core.wanted import Consistency, Wanted
 from promptwire.config import Config, read_config
 from promptwire.diffs import PromptDiff
+from promptwire.domain import limits
 from promptwire.handle import Handle
 from promptwire.options import Given, Options
 from promptwire.status import ClientStatus, ServerStatus
@@ -184,9 +186,23 @@ class AsyncClient:
         """See Client.get_prompt_version_by_alias."""
         return await self._call(self._core.operations.resolve_alias(name, alias))
 
-    def list_prompts(self, prefix: str = "") -> AsyncIterator[Prompt]:
+    def list_prompts(
+        self, prefix: str = "", filter_string: str | None = None, order_by: Iterable[str] = ()
+    ) -> AsyncIterator[Prompt]:
         """See Client.list_prompts."""
-        return self._pages(self._core.operations.list_prompts(prefix))
+        order = checks.texts(order_by, "order_by")
+        if filter_string is None and not order:
+            return self._pages(self._core.operations.list_prompts(prefix))
+        checks.one_of(prefix=prefix or None, filter_string=filter_string or "")
+        return self._pages(self._core.operations.search_prompts(filter_string, order, 0))
+
+    def search_prompts(
+        self, filter_string: str | None = None, order_by: Iterable[str] = (), max_results: int | None = None
+    ) -> AsyncIterator[PromptVersion]:
+        """See Client.search_prompts."""
+        most = checks.optional_number(max_results, "max_results")
+        pages = self._core.operations.search_versions(filter_string, order_by, min(most or 0, limits.PAGE_MAX))
+        return self._pages(pages, most)
 
     def list_prompt_versions(self, name: str) -> AsyncIterator[PromptVersion]:
         """See Client.list_prompt_versions."""
@@ -350,11 +366,14 @@ class AsyncClient:
     async def _call(self, operation: Operation[Request, Response, Result]) -> Result:
         return await drive(self._core.call(operation))
 
-    async def _pages(self, page: Callable[[str], Operation[Request, Response, Page[Item]]]) -> AsyncIterator[Item]:
-        token = ""
+    async def _pages(
+        self, page: Callable[[str], Operation[Request, Response, Page[Item]]], most: int | None = None
+    ) -> AsyncIterator[Item]:
+        token, left = "", math.inf if most is None else most
         while True:
             items, token = await self._call(page(token))
-            for item in items:
+            for item in items if left >= len(items) else items[: int(left)]:
                 yield item
-            if not token:
+            left -= len(items)
+            if not token or left <= 0:
                 return

@@ -1,5 +1,6 @@
 """The client for synchronous code."""
 
+import math
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
@@ -15,6 +16,7 @@ from promptwire._core.steps import run
 from promptwire._core.wanted import Consistency, Wanted
 from promptwire.config import Config, read_config
 from promptwire.diffs import PromptDiff
+from promptwire.domain import limits
 from promptwire.handle import Handle
 from promptwire.options import Given, Options
 from promptwire.status import ClientStatus, ServerStatus
@@ -234,9 +236,33 @@ class Client:
         """The version that an alias points at, asked of the service. Raises AliasNotFoundError, PromptNotFoundError."""
         return self._call(self._core.operations.resolve_alias(name, alias))
 
-    def list_prompts(self, prefix: str = "") -> Iterator[Prompt]:
-        """Prompts whose name starts with the prefix, in byte order of their names; pages are fetched as needed."""
-        return self._pages(self._core.operations.list_prompts(prefix))
+    def list_prompts(
+        self, prefix: str = "", filter_string: str | None = None, order_by: Iterable[str] = ()
+    ) -> Iterator[Prompt]:
+        """Prompts, one row each, in byte order of their names; pages are fetched as needed.
+
+        With `prefix`, those whose name starts with it; with `filter_string`, those that match, in another order if
+        `order_by` asks for it, e.g. ["updated_at DESC"]: see `search_prompts`.
+        """
+        order = checks.texts(order_by, "order_by")
+        if filter_string is None and not order:
+            return self._pages(self._core.operations.list_prompts(prefix))
+        checks.one_of(prefix=prefix or None, filter_string=filter_string or "")
+        return self._pages(self._core.operations.search_prompts(filter_string, order, 0))
+
+    def search_prompts(
+        self, filter_string: str | None = None, order_by: Iterable[str] = (), max_results: int | None = None
+    ) -> Iterator[PromptVersion]:
+        """Versions that match a filter, newest first within a name; pages are fetched as needed.
+
+        E.g. `tags.use_case = 'billing'`, `name LIKE 'telco%' AND alias = 'production'`, `latest = true`;
+        docs/search.md has the grammar. None finds all. `order_by` names fields, e.g. ["created_at DESC"];
+        `max_results` ends it after so many. Raises InvalidArgumentError when iterated, which tells the column of what
+        cannot be read.
+        """
+        most = checks.optional_number(max_results, "max_results")
+        pages = self._core.operations.search_versions(filter_string, order_by, min(most or 0, limits.PAGE_MAX))
+        return self._pages(pages, most)
 
     def list_prompt_versions(self, name: str) -> Iterator[PromptVersion]:
         """A prompt's versions, newest first; pages are fetched as needed. Raises PromptNotFoundError when iterated."""
@@ -414,13 +440,16 @@ class Client:
     def _call(self, operation: Operation[Request, Response, Result]) -> Result:
         return run(self._core.call(operation))
 
-    def _pages(self, page: Callable[[str], Operation[Request, Response, Page[Item]]]) -> Iterator[Item]:
-        """All items of all pages; a page is asked for when it is needed."""
-        token = ""
+    def _pages(
+        self, page: Callable[[str], Operation[Request, Response, Page[Item]]], most: int | None = None
+    ) -> Iterator[Item]:
+        """The items of all pages, at most so many; a page is asked for when it is needed."""
+        token, left = "", math.inf if most is None else most
         while True:
             items, token = self._call(page(token))
-            yield from items
-            if not token:
+            yield from items if left >= len(items) else items[: int(left)]
+            left -= len(items)
+            if not token or left <= 0:
                 return
 
     def __enter__(self) -> Self:

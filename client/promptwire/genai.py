@@ -53,6 +53,7 @@ __all__ = [
     "register_prompt",
     "release",
     "rollback_prompt_alias",
+    "search_prompts",
     "set_prompt_alias",
     "set_prompt_alias_split",
     "set_prompt_tag",
@@ -176,9 +177,16 @@ def get_prompt_version(name: str, version: int) -> PromptVersion:
     return get_client().get_prompt_version(name, version)
 
 
-def list_prompts(prefix: str = "") -> Iterator[Prompt]:
+def list_prompts(prefix: str = "", filter_string: str | None = None, order_by: Iterable[str] = ()) -> Iterator[Prompt]:
     """See Client.list_prompts."""
-    return get_client().list_prompts(prefix)
+    return get_client().list_prompts(prefix, filter_string, order_by)
+
+
+def search_prompts(
+    filter_string: str | None = None, order_by: Iterable[str] = (), max_results: int | None = None
+) -> Iterator[PromptVersion]:
+    """See Client.search_prompts."""
+    return get_client().search_prompts(filter_string, order_by, max_results)
 
 
 def list_prompt_versions(name: str) -> Iterator[PromptVersion]:

@@ -28,7 +28,7 @@ print(f"newest: version {newest.version}, aliases: {', '.join(newest.aliases) or
 production = client.load_prompt(f"prompts:/{NAME}@production")
 print(f"production is version {production.version}")
 
-for version in sorted(client.list_prompt_versions(NAME), key=lambda version: version.version):
+for version in client.search_prompts(f"name = '{NAME}'", order_by=["version"]):
     aliases = ", ".join(version.aliases) or "none"
     print(f"v{version.version} - {version.commit_message} - aliases: {aliases} - tags: {dict(version.tags)}")
 

@@ -1,4 +1,4 @@
-"""The first ten minutes: register, load, point aliases, list, go back.
+"""The first ten minutes: register, load, point aliases, search, go back.
 
 Prints:
 
@@ -42,5 +42,5 @@ print(f"production is version {client.load_prompt(f'{NAME}@production').version}
 client.rollback_prompt_alias(NAME, "production", reason="answers got longer")
 print(f"and version {client.load_prompt(f'{NAME}@production').version} again")
 
-for version in client.list_prompt_versions(NAME):
+for version in client.search_prompts("tags.use_case = 'technical_support'"):
     print(f"{version.name} v{version.version}: {version.commit_message}")

@@ -31,6 +31,7 @@ from promptwire_service.rpc.health import HealthService
 from promptwire_service.rpc.listening import listen
 from promptwire_service.rpc.prompt_service import PromptService
 from promptwire_service.rpc.release_service import ReleaseService
+from promptwire_service.rpc.search_service import SearchService
 from promptwire_service.rpc.watch_service import WatchService
 from promptwire_service.storage.base import Store, StoreInfo
 from promptwire_service.storage.opening import open_connections
@@ -120,6 +121,7 @@ class Service:
                     PromptService(registry),
                     ReleaseService(registry, self._retention_seconds),
                     DiffService(registry),
+                    SearchService(registry),
                     WatchService(self._coherence, self._age),
                 ),
                 bind(ADMIN, AdminService(registry)),

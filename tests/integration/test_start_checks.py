@@ -144,7 +144,7 @@ async def test_a_password_is_asked_for_and_verified(binary: str, over_socket: bo
         (("~*", "&*", "+@all", "-info"), "does not permit our user INFO"),
         (("~*", "&*", "+@all", "-eval"), "does not permit our user EVAL"),
         (("~*", "&*", "+@all", "-xadd", "-evalsha"), "does not permit our user xadd, evalsha "),
-        (("~other:*", "&*", "+@all"), "does not permit our user expire, "),
+        (("~other:*", "&*", "+@all"), "does not permit our user exists, expire, "),
         (("~*", "resetchannels", "+@all"), "does not permit our user publish, subscribe "),
     ],
 )

@@ -480,6 +480,37 @@ class Operations:
             _of_read,
         )
 
+    def search_versions(
+        self, filter_string: str | None, order_by: Iterable[str], page_size: int
+    ) -> Callable[[str], Operation[pb.SearchVersionsRequest, pb.SearchVersionsResponse, Page[PromptVersion]]]:
+        """By page token."""
+        filter, order = checks.optional_text(filter_string, "filter_string"), checks.texts(order_by, "order_by")
+        return lambda token: Operation(
+            lambda stubs: stubs.prompts.SearchVersions,
+            pb.SearchVersionsRequest(
+                namespace=self._namespace, filter=filter, order_by=order, page_size=page_size, page_token=token
+            ),
+            lambda response, lease: (
+                [decoding.prompt_version(one, lease) for one in response.versions],
+                response.next_page_token,
+            ),
+            _of_read,
+        )
+
+    def search_prompts(
+        self, filter_string: str | None, order_by: Iterable[str], page_size: int
+    ) -> Callable[[str], Operation[pb.SearchPromptsRequest, pb.SearchPromptsResponse, Page[Prompt]]]:
+        """By page token."""
+        filter, order = checks.optional_text(filter_string, "filter_string"), checks.texts(order_by, "order_by")
+        return lambda token: Operation(
+            lambda stubs: stubs.prompts.SearchPrompts,
+            pb.SearchPromptsRequest(
+                namespace=self._namespace, filter=filter, order_by=order, page_size=page_size, page_token=token
+            ),
+            lambda response, _: ([decoding.prompt(one) for one in response.prompts], response.next_page_token),
+            _of_read,
+        )
+
     def status(self) -> Operation[admin.GetStatusRequest, admin.GetStatusResponse, ServerStatus]:
         return Operation(
             lambda stubs: stubs.admin.GetStatus,

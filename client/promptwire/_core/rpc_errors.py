@@ -24,6 +24,7 @@ _BY_REASON: dict[str, type[errors.PromptwireError]] = {
     "ETAG_CONFLICT": errors.ConflictError,
     "REQUEST_ID_REUSED": errors.ConflictError,
     "STORE_FULL": errors.UnavailableError,
+    "TOO_MANY_TO_SORT": errors.InvalidArgumentError,
 }
 
 _BY_CODE: dict[str, type[errors.PromptwireError]] = {

@@ -1,17 +1,18 @@
-"""`promptwire get`, `versions` and `list`."""
+"""`promptwire get`, `search`, `versions` and `list`."""
 
 import json
+from itertools import islice
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from promptwire.cli import forms, inputs
-from promptwire.cli.cells import Cell, Size, When
+from promptwire.cli.cells import Cell, Size, When, target
 from promptwire.cli.session import Session, command
 
 if TYPE_CHECKING:
     from promptwire.client import Client
-    from promptwire.values import PromptVersion
+    from promptwire.values import Prompt, PromptVersion
 
 
 def get(
@@ -74,6 +75,52 @@ def _facts(version: "PromptVersion") -> list[tuple[str, Cell]]:
     return facts
 
 
+def search(
+    session: Session,
+    filter: Annotated[
+        str,
+        typer.Argument(
+            help="E.g. \"tags.use_case = 'billing' AND latest = true\", \"name LIKE 'telco%'\"; empty for all.",
+            metavar="FILTER",
+            show_default=False,
+        ),
+    ] = "",
+    prompts: Annotated[bool, typer.Option("--prompts", help="Prompts, one row each, instead of versions.")] = False,
+    order_by: Annotated[
+        list[str] | None,
+        typer.Option(help="A field to order by, e.g. 'created_at DESC'; may be repeated.", metavar="FIELD"),
+    ] = None,
+    limit: Annotated[int, typer.Option(help="At most so many.", min=1, metavar="N")] = 100,
+) -> None:
+    """Find versions, newest first within a name, or prompts, by a filter."""
+    with session.client() as client:
+        if prompts:
+            _show_prompts(session, list(islice(client.list_prompts("", filter, order_by or ()), limit)))
+            return
+        found = list(client.search_prompts(filter, order_by or (), limit))
+    if session.out.json:
+        session.out.document([forms.version(one) for one in found])
+        return
+    if not found and session.out.for_people:
+        session.out.note("nothing matches")
+        return
+    session.out.table(
+        ("NAME", "VERSION", "ALIASES", "AUTHOR", "CREATED", "MESSAGE", "TAGS"),
+        (
+            (
+                one.name,
+                one.version,
+                one.aliases,
+                one.author,
+                When(one.creation_timestamp),
+                one.commit_message,
+                one.tags,
+            )
+            for one in found
+        ),
+    )
+
+
 def versions(
     session: Session, name: Annotated[str, typer.Argument(help="Prompt's name.", metavar="NAME", show_default=False)]
 ) -> None:
@@ -109,11 +156,15 @@ def list_(
     """List prompts, in order of their names."""
     with session.client() as client:
         found = list(client.list_prompts(prefix))
+    if not found and session.out.for_people and not session.out.json:
+        session.out.note("no prompts" + (f" whose name begins with {prefix}" if prefix else ""))
+        return
+    _show_prompts(session, found)
+
+
+def _show_prompts(session: Session, found: "list[Prompt]") -> None:
     if session.out.json:
         session.out.document([forms.prompt(one) for one in found])
-        return
-    if not found and session.out.for_people:
-        session.out.note("no prompts" + (f" whose name begins with {prefix}" if prefix else ""))
         return
     session.out.table(
         ("NAME", "LATEST", "ALIASES", "AUTHOR", "CREATED", "UPDATED", "TAGS"),
@@ -121,7 +172,8 @@ def list_(
             (
                 one.name,
                 one.latest_version,
-                [f"{alias}={version}" for alias, version in one.aliases.items()],
+                [f"{alias}={version}" for alias, version in one.aliases.items()]
+                + [f"{alias}={target(None, split)}" for alias, split in one.splits.items()],
                 one.author,
                 When(one.creation_timestamp),
                 When(one.last_updated_timestamp),
@@ -138,5 +190,6 @@ def _size(version: "PromptVersion") -> Size:
 
 def add_to(app: typer.Typer) -> None:
     command(app, "get")(get)
+    command(app, "search")(search)
     command(app, "versions")(versions)
     command(app, "list")(list_)

@@ -424,6 +424,146 @@ class ListPromptVersionsResponse(google.protobuf.message.Message):
 Global___ListPromptVersionsResponse: typing_extensions.TypeAlias = ListPromptVersionsResponse
 
 @typing.final
+class SearchVersionsRequest(google.protobuf.message.Message):
+    """Request of SearchVersions."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAMESPACE_FIELD_NUMBER: builtins.int
+    FILTER_FIELD_NUMBER: builtins.int
+    ORDER_BY_FIELD_NUMBER: builtins.int
+    PAGE_SIZE_FIELD_NUMBER: builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    namespace: builtins.str
+    """Namespace; empty means `default`."""
+    filter: builtins.str
+    """Which versions, e.g. `tags.use_case = 'billing' AND latest = true`; docs/search.md has the grammar. Empty means all."""
+    page_size: builtins.int
+    """At most this many in a page: 1-1,000; 0 means 100. A page may be shorter, even empty, and not be the last."""
+    page_token: builtins.str
+    """`next_page_token` of the page before; empty for the first. Bound to the same filter and order."""
+    @property
+    def order_by(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Fields to order by, each with ASC or DESC after it if need be. Empty: by name, newest version first."""
+
+    def __init__(
+        self,
+        *,
+        namespace: builtins.str = ...,
+        filter: builtins.str = ...,
+        order_by: collections.abc.Iterable[builtins.str] | None = ...,
+        page_size: builtins.int = ...,
+        page_token: builtins.str = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["filter", b"filter", "namespace", b"namespace", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___SearchVersionsRequest: typing_extensions.TypeAlias = SearchVersionsRequest
+
+@typing.final
+class SearchVersionsResponse(google.protobuf.message.Message):
+    """Response of SearchVersions."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    VERSIONS_FIELD_NUMBER: builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    INFO_FIELD_NUMBER: builtins.int
+    next_page_token: builtins.str
+    """For the next page; empty on the last one."""
+    @property
+    def versions(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[promptwire.v1.common_pb2.PromptVersion]:
+        """Versions that match, as the store held them at the page's revision."""
+
+    @property
+    def info(self) -> promptwire.v1.common_pb2.ReadInfo:
+        """How good the page is."""
+
+    def __init__(
+        self,
+        *,
+        versions: collections.abc.Iterable[promptwire.v1.common_pb2.PromptVersion] | None = ...,
+        next_page_token: builtins.str = ...,
+        info: promptwire.v1.common_pb2.ReadInfo | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["info", b"info"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["info", b"info", "next_page_token", b"next_page_token", "versions", b"versions"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___SearchVersionsResponse: typing_extensions.TypeAlias = SearchVersionsResponse
+
+@typing.final
+class SearchPromptsRequest(google.protobuf.message.Message):
+    """Request of SearchPrompts."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAMESPACE_FIELD_NUMBER: builtins.int
+    FILTER_FIELD_NUMBER: builtins.int
+    ORDER_BY_FIELD_NUMBER: builtins.int
+    PAGE_SIZE_FIELD_NUMBER: builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    namespace: builtins.str
+    """Namespace; empty means `default`."""
+    filter: builtins.str
+    """Which prompts; see SearchVersionsRequest.filter."""
+    page_size: builtins.int
+    """At most this many in a page: 1-1,000; 0 means 100. A page may be shorter, even empty, and not be the last."""
+    page_token: builtins.str
+    """`next_page_token` of the page before; empty for the first. Bound to the same filter and order."""
+    @property
+    def order_by(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Fields to order by. Empty: by name."""
+
+    def __init__(
+        self,
+        *,
+        namespace: builtins.str = ...,
+        filter: builtins.str = ...,
+        order_by: collections.abc.Iterable[builtins.str] | None = ...,
+        page_size: builtins.int = ...,
+        page_token: builtins.str = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["filter", b"filter", "namespace", b"namespace", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___SearchPromptsRequest: typing_extensions.TypeAlias = SearchPromptsRequest
+
+@typing.final
+class SearchPromptsResponse(google.protobuf.message.Message):
+    """Response of SearchPrompts."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PROMPTS_FIELD_NUMBER: builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    INFO_FIELD_NUMBER: builtins.int
+    next_page_token: builtins.str
+    """For the next page; empty on the last one."""
+    @property
+    def prompts(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[promptwire.v1.common_pb2.Prompt]:
+        """Prompts that match, as the store held them at the page's revision."""
+
+    @property
+    def info(self) -> promptwire.v1.common_pb2.ReadInfo:
+        """How good the page is."""
+
+    def __init__(
+        self,
+        *,
+        prompts: collections.abc.Iterable[promptwire.v1.common_pb2.Prompt] | None = ...,
+        next_page_token: builtins.str = ...,
+        info: promptwire.v1.common_pb2.ReadInfo | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["info", b"info"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["info", b"info", "next_page_token", b"next_page_token", "prompts", b"prompts"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___SearchPromptsResponse: typing_extensions.TypeAlias = SearchPromptsResponse
+
+@typing.final
 class ResolveRequest(google.protobuf.message.Message):
     """Request of Resolve."""
 

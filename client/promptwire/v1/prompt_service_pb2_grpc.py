@@ -61,6 +61,16 @@ class PromptServiceStub(object):
                 request_serializer=promptwire_dot_v1_dot_prompt__service__pb2.ListPromptVersionsRequest.SerializeToString,
                 response_deserializer=promptwire_dot_v1_dot_prompt__service__pb2.ListPromptVersionsResponse.FromString,
                 _registered_method=True)
+        self.SearchVersions = channel.unary_unary(
+                '/promptwire.v1.PromptService/SearchVersions',
+                request_serializer=promptwire_dot_v1_dot_prompt__service__pb2.SearchVersionsRequest.SerializeToString,
+                response_deserializer=promptwire_dot_v1_dot_prompt__service__pb2.SearchVersionsResponse.FromString,
+                _registered_method=True)
+        self.SearchPrompts = channel.unary_unary(
+                '/promptwire.v1.PromptService/SearchPrompts',
+                request_serializer=promptwire_dot_v1_dot_prompt__service__pb2.SearchPromptsRequest.SerializeToString,
+                response_deserializer=promptwire_dot_v1_dot_prompt__service__pb2.SearchPromptsResponse.FromString,
+                _registered_method=True)
         self.Resolve = channel.unary_unary(
                 '/promptwire.v1.PromptService/Resolve',
                 request_serializer=promptwire_dot_v1_dot_prompt__service__pb2.ResolveRequest.SerializeToString,
@@ -203,6 +213,20 @@ class PromptServiceServicer(object):
 
     def ListPromptVersions(self, request, context):
         """Lists a prompt's versions, newest first, a page at a time.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SearchVersions(self, request, context):
+        """Finds versions by a filter, a page at a time.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SearchPrompts(self, request, context):
+        """Finds prompts by a filter, a page at a time.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -382,6 +406,16 @@ def add_PromptServiceServicer_to_server(servicer, server):
                     servicer.ListPromptVersions,
                     request_deserializer=promptwire_dot_v1_dot_prompt__service__pb2.ListPromptVersionsRequest.FromString,
                     response_serializer=promptwire_dot_v1_dot_prompt__service__pb2.ListPromptVersionsResponse.SerializeToString,
+            ),
+            'SearchVersions': grpc.unary_unary_rpc_method_handler(
+                    servicer.SearchVersions,
+                    request_deserializer=promptwire_dot_v1_dot_prompt__service__pb2.SearchVersionsRequest.FromString,
+                    response_serializer=promptwire_dot_v1_dot_prompt__service__pb2.SearchVersionsResponse.SerializeToString,
+            ),
+            'SearchPrompts': grpc.unary_unary_rpc_method_handler(
+                    servicer.SearchPrompts,
+                    request_deserializer=promptwire_dot_v1_dot_prompt__service__pb2.SearchPromptsRequest.FromString,
+                    response_serializer=promptwire_dot_v1_dot_prompt__service__pb2.SearchPromptsResponse.SerializeToString,
             ),
             'Resolve': grpc.unary_unary_rpc_method_handler(
                     servicer.Resolve,
@@ -626,6 +660,60 @@ class PromptService(object):
             '/promptwire.v1.PromptService/ListPromptVersions',
             promptwire_dot_v1_dot_prompt__service__pb2.ListPromptVersionsRequest.SerializeToString,
             promptwire_dot_v1_dot_prompt__service__pb2.ListPromptVersionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SearchVersions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/promptwire.v1.PromptService/SearchVersions',
+            promptwire_dot_v1_dot_prompt__service__pb2.SearchVersionsRequest.SerializeToString,
+            promptwire_dot_v1_dot_prompt__service__pb2.SearchVersionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SearchPrompts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/promptwire.v1.PromptService/SearchPrompts',
+            promptwire_dot_v1_dot_prompt__service__pb2.SearchPromptsRequest.SerializeToString,
+            promptwire_dot_v1_dot_prompt__service__pb2.SearchPromptsResponse.FromString,
             options,
             channel_credentials,
             insecure,

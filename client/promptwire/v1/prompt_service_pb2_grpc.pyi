@@ -39,6 +39,10 @@ class PromptServiceStub:
     """Reads one version by its number."""
     ListPromptVersions: grpc.UnaryUnaryMultiCallable[promptwire.v1.prompt_service_pb2.ListPromptVersionsRequest, promptwire.v1.prompt_service_pb2.ListPromptVersionsResponse]
     """Lists a prompt's versions, newest first, a page at a time."""
+    SearchVersions: grpc.UnaryUnaryMultiCallable[promptwire.v1.prompt_service_pb2.SearchVersionsRequest, promptwire.v1.prompt_service_pb2.SearchVersionsResponse]
+    """Finds versions by a filter, a page at a time."""
+    SearchPrompts: grpc.UnaryUnaryMultiCallable[promptwire.v1.prompt_service_pb2.SearchPromptsRequest, promptwire.v1.prompt_service_pb2.SearchPromptsResponse]
+    """Finds prompts by a filter, a page at a time."""
     Resolve: grpc.UnaryUnaryMultiCallable[promptwire.v1.prompt_service_pb2.ResolveRequest, promptwire.v1.prompt_service_pb2.ResolveResponse]
     """Turns a reference into the version it means now."""
     BatchResolve: grpc.UnaryUnaryMultiCallable[promptwire.v1.prompt_service_pb2.BatchResolveRequest, promptwire.v1.prompt_service_pb2.BatchResolveResponse]
@@ -99,6 +103,10 @@ class PromptServiceAsyncStub(PromptServiceStub):
     """Reads one version by its number."""
     ListPromptVersions: grpc.aio.UnaryUnaryMultiCallable[promptwire.v1.prompt_service_pb2.ListPromptVersionsRequest, promptwire.v1.prompt_service_pb2.ListPromptVersionsResponse]  # type: ignore[assignment]
     """Lists a prompt's versions, newest first, a page at a time."""
+    SearchVersions: grpc.aio.UnaryUnaryMultiCallable[promptwire.v1.prompt_service_pb2.SearchVersionsRequest, promptwire.v1.prompt_service_pb2.SearchVersionsResponse]  # type: ignore[assignment]
+    """Finds versions by a filter, a page at a time."""
+    SearchPrompts: grpc.aio.UnaryUnaryMultiCallable[promptwire.v1.prompt_service_pb2.SearchPromptsRequest, promptwire.v1.prompt_service_pb2.SearchPromptsResponse]  # type: ignore[assignment]
+    """Finds prompts by a filter, a page at a time."""
     Resolve: grpc.aio.UnaryUnaryMultiCallable[promptwire.v1.prompt_service_pb2.ResolveRequest, promptwire.v1.prompt_service_pb2.ResolveResponse]  # type: ignore[assignment]
     """Turns a reference into the version it means now."""
     BatchResolve: grpc.aio.UnaryUnaryMultiCallable[promptwire.v1.prompt_service_pb2.BatchResolveRequest, promptwire.v1.prompt_service_pb2.BatchResolveResponse]  # type: ignore[assignment]
@@ -186,6 +194,22 @@ class PromptServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[promptwire.v1.prompt_service_pb2.ListPromptVersionsResponse, collections.abc.Awaitable[promptwire.v1.prompt_service_pb2.ListPromptVersionsResponse]]:
         """Lists a prompt's versions, newest first, a page at a time."""
+
+    @abc.abstractmethod
+    def SearchVersions(
+        self,
+        request: promptwire.v1.prompt_service_pb2.SearchVersionsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[promptwire.v1.prompt_service_pb2.SearchVersionsResponse, collections.abc.Awaitable[promptwire.v1.prompt_service_pb2.SearchVersionsResponse]]:
+        """Finds versions by a filter, a page at a time."""
+
+    @abc.abstractmethod
+    def SearchPrompts(
+        self,
+        request: promptwire.v1.prompt_service_pb2.SearchPromptsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[promptwire.v1.prompt_service_pb2.SearchPromptsResponse, collections.abc.Awaitable[promptwire.v1.prompt_service_pb2.SearchPromptsResponse]]:
+        """Finds prompts by a filter, a page at a time."""
 
     @abc.abstractmethod
     def Resolve(

@@ -42,12 +42,12 @@ async def list_prompts(
     read = await registry.store.list_prompts(
         namespace, after=listing.cursor(page_token), prefix=name_prefix, limit=limit + 1
     )
-    prompts = _cut(read.value[:limit])
+    prompts = cut_by_bytes(read.value[:limit])
     more = len(prompts) < len(read.value)
     return PromptsPage(prompts, listing.token(prompts[-1].name) if more else "", read.revision)
 
 
-def _cut(prompts: list[PromptRecord]) -> tuple[PromptRecord, ...]:
+def cut_by_bytes(prompts: list[PromptRecord]) -> tuple[PromptRecord, ...]:
     """At least one, then up to about PAGE_MAX_BYTES: a thousand prompts with all the tags allowed would be 40 GB."""
     total_bytes = 0
     for count, prompt in enumerate(prompts, start=1):

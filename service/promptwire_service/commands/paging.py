@@ -19,7 +19,7 @@ Cursor = TypeVar("Cursor", str, int)
 PAGE_MAX_BYTES: Final = 4 << 20
 """A page ends after the row that takes it past this, however many rows were asked for."""
 
-_TOKEN_MAX_CHARS: Final = 2_048
+_TOKEN_MAX_CHARS: Final = 16_384
 
 
 @dataclass(frozen=True, slots=True)

@@ -170,10 +170,12 @@ def apply_to_version(record: VersionRecord, entry: LogEntry, change: Change) -> 
     """The version after one change of its prompt."""
     match change:
         case TagsSet(version=record.version, tags=tags):
-            return replace(record, tags={**record.tags, **tags}, etag=entry.number)
+            after = {**record.tags, **tags}
         case TagsDeleted(version=record.version, keys=keys):
-            return replace(record, tags=_without(record.tags, keys), etag=entry.number)
-    return record
+            after = _without(record.tags, keys)
+        case _:
+            return record
+    return replace(record, tags=after, etag=entry.number, updated_ms=entry.time_ms)
 
 
 def _without(mapping: Mapping[K, V], keys: tuple[K, ...]) -> dict[K, V]:

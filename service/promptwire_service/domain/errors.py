@@ -292,6 +292,16 @@ def answer_too_large(max_bytes: int) -> RegistryError:
     )
 
 
+def too_many_to_sort(candidates: int, most: int) -> RegistryError:
+    return RegistryError(
+        Code.FAILED_PRECONDITION,
+        "TOO_MANY_TO_SORT",
+        f"about {candidates:,} would have to be sorted for each page, and {most:,} at most can be; make the filter "
+        "narrower, by name, tag, alias or author, or leave order_by out",
+        {"candidates": str(candidates), "most": str(most)},
+    )
+
+
 def internal(error_id: str) -> RegistryError:
     return RegistryError(
         Code.INTERNAL,

@@ -92,8 +92,8 @@ class PromptRecord:
 
 @dataclass(frozen=True)
 class VersionRecord:
-    """One version. Only `tags` ever change, and `etag`, the number of the last revision that changed them, with
-    them.
+    """One version. Only `tags` ever change, and with them `etag`, the number of the last revision that changed them,
+    and `updated_ms`, when that was; 0 if it never was.
     """
 
     name: str
@@ -105,6 +105,7 @@ class VersionRecord:
     author: str
     created_ms: int
     etag: int
+    updated_ms: int = 0
 
     @cached_property
     def variables(self) -> tuple[str, ...]:

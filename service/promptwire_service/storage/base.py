@@ -8,6 +8,8 @@ from promptwire_service.domain.changes import LogPage
 from promptwire_service.domain.kept import AliasMoved, Deleted, KeptWrite
 from promptwire_service.domain.operations import Write, Written
 from promptwire_service.domain.records import PromptRecord, Read, Revision, VersionRecord
+from promptwire_service.domain.search.planning import Plan
+from promptwire_service.domain.search.rows import Candidates, VersionRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,28 @@ class Store(Protocol):
     ) -> Read[list[VersionRecord]]:
         """At most `limit` versions with a number below `before`, newest first, without those that are
         deleted; at least one, then up to `max_bytes`.
+        """
+        ...
+
+    async def find_versions(
+        self, namespace: str, plan: Plan, *, after: str, limit: int, text: bool
+    ) -> Read[Candidates[VersionRow]]:
+        """At most `limit` of the versions that a plan covers, after a position, in the plan's order; more of them may
+        be there than it covers, but none twice. Without content, but for the template's text if that is asked for.
+        """
+        ...
+
+    async def find_prompts(
+        self, namespace: str, plan: Plan, *, after: str, limit: int
+    ) -> Read[Candidates[PromptRecord]]:
+        """The same of prompts."""
+        ...
+
+    async def read_rows(
+        self, namespace: str, keys: Sequence[tuple[str, int]], *, max_bytes: int
+    ) -> Read[list[VersionRow | None]]:
+        """Versions with their prompts, in the order of the keys, None for what is not there or deleted; at least one,
+        then as many as `max_bytes` allow.
         """
         ...
 

@@ -19,6 +19,8 @@ from promptwire_service.domain.changes import (
 from promptwire_service.domain.kept import AliasMoved, Deleted, KeptWrite
 from promptwire_service.domain.operations import DeleteTags, Register, SetTags, Write, Written
 from promptwire_service.domain.records import PromptRecord, Read, Revision, VersionRecord
+from promptwire_service.domain.search.planning import Plan
+from promptwire_service.domain.search.rows import Candidates, VersionRow
 from promptwire_service.domain.status import CacheStatus
 from promptwire_service.storage.base import Store, StoreInfo
 from promptwire_service.storage.batched import BatchedReads
@@ -128,6 +130,21 @@ class CachedStore:
         self, namespace: str, name: str, *, before: int, limit: int, max_bytes: int
     ) -> Read[list[VersionRecord]]:
         return await self._store.list_versions(namespace, name, before=before, limit=limit, max_bytes=max_bytes)
+
+    async def find_versions(
+        self, namespace: str, plan: Plan, *, after: str, limit: int, text: bool
+    ) -> Read[Candidates[VersionRow]]:
+        return await self._store.find_versions(namespace, plan, after=after, limit=limit, text=text)
+
+    async def find_prompts(
+        self, namespace: str, plan: Plan, *, after: str, limit: int
+    ) -> Read[Candidates[PromptRecord]]:
+        return await self._store.find_prompts(namespace, plan, after=after, limit=limit)
+
+    async def read_rows(
+        self, namespace: str, keys: Sequence[tuple[str, int]], *, max_bytes: int
+    ) -> Read[list[VersionRow | None]]:
+        return await self._store.read_rows(namespace, keys, max_bytes=max_bytes)
 
     async def read_history(
         self, namespace: str, name: str, alias: str, *, before: int, at_ms: int | None, limit: int

@@ -68,7 +68,10 @@ from promptwire_service.domain.operations import (
     Written,
 )
 from promptwire_service.domain.records import PromptRecord, Read, Revision, VersionRecord
+from promptwire_service.domain.search.planning import Plan
+from promptwire_service.domain.search.rows import Candidates, VersionRow
 from promptwire_service.storage.base import StoreInfo
+from promptwire_service.storage.memory_search import candidates
 
 
 @dataclass(eq=False)
@@ -94,6 +97,13 @@ class _State:
 
     def draft(self) -> "_State":
         return _State(**{name: copy.copy(value) for name, value in vars(self).items()})
+
+    def row(self, name: str, version: int) -> VersionRow | None:
+        """A version with its prompt, unless either is missing or deleted."""
+        prompt, record = self.prompts.get(name), self.versions.get((name, version))
+        if prompt is None or prompt.deleted_ms or record is None or version in prompt.deleted_versions:
+            return None
+        return VersionRow(prompt, record)
 
     def dependents(self, name: str, version: int) -> list[tuple[str, int]]:
         return sorted(
@@ -179,6 +189,33 @@ class MemoryStore:
             if len(rows) == limit or (rows and size > max_bytes):
                 break
             rows.append(record)
+        return Read(rows, space.head)
+
+    async def find_versions(
+        self, namespace: str, plan: Plan, *, after: str, limit: int, text: bool
+    ) -> Read[Candidates[VersionRow]]:
+        space = self._space(namespace)
+        rows = (row for key in space.state.versions if (row := space.state.row(*key)))
+        return Read(candidates(rows, plan, after, limit), space.head)
+
+    async def find_prompts(
+        self, namespace: str, plan: Plan, *, after: str, limit: int
+    ) -> Read[Candidates[PromptRecord]]:
+        space = self._space(namespace)
+        prompts = (prompt for prompt in space.state.prompts.values() if not prompt.deleted_ms)
+        return Read(candidates(prompts, plan, after, limit), space.head)
+
+    async def read_rows(
+        self, namespace: str, keys: Sequence[tuple[str, int]], *, max_bytes: int
+    ) -> Read[list[VersionRow | None]]:
+        space = self._space(namespace)
+        rows: list[VersionRow | None] = []
+        size = 0
+        for row in (space.state.row(*key) for key in keys):
+            size += row.version.size_bytes if row else 0
+            if rows and size > max_bytes:
+                break
+            rows.append(row)
         return Read(rows, space.head)
 
     async def read_history(

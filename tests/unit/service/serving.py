@@ -15,6 +15,7 @@ from promptwire_service.rpc.diffs import DiffService
 from promptwire_service.rpc.listening import listen
 from promptwire_service.rpc.prompt_service import PromptService
 from promptwire_service.rpc.release_service import ReleaseService
+from promptwire_service.rpc.search_service import SearchService
 from promptwire_service.server import ADMIN, PROMPTS, Service
 from promptwire_service.storage.base import Store
 from tests.unit.service.fakes import Below
@@ -46,6 +47,7 @@ async def serving(below: Below, streams: object | None = None) -> AsyncIterator[
                 PromptService(below.registry),
                 ReleaseService(below.registry, 60.0),
                 DiffService(below.registry),
+                SearchService(below.registry),
                 streams or NoStreams(),
             ),
             bind(ADMIN, AdminService(below.registry)),

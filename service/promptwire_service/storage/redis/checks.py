@@ -48,6 +48,7 @@ NEEDED_COMMANDS = (
     *(
         f"{command} pw:{{default}}:meta{arguments}"
         for command, arguments in {
+            "exists": "",
             "expire": " 1",
             "hdel": " f",
             "hexists": " f",
@@ -60,9 +61,14 @@ NEEDED_COMMANDS = (
             "xrange": " - +",
             "xrevrange": " + -",
             "zadd": " 0 m",
+            "zcard": "",
+            "zlexcount": " - +",
+            "zpopmin": "",
+            "zrange": " 0 1",
             "zrangebylex": " - +",
             "zrangebyscore": " -inf +inf",
             "zrem": " m",
+            "zunionstore": " 1 pw:{default}:names",
         }.items()
     ),
     "evalsha 0 0",

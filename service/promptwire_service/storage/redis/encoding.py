@@ -93,8 +93,9 @@ def target_of(text: str) -> Target:
 
 
 def version_of(row: list[Any]) -> VersionRecord:
+    """From a row that may lack the content, which is empty then."""
     name, version, flat, tags = row
-    fields = pairs(flat)
+    fields = {"text": "", **pairs(flat)}
     return VersionRecord(
         name=name,
         version=int(version),
@@ -105,6 +106,7 @@ def version_of(row: list[Any]) -> VersionRecord:
         author=fields["author"],
         created_ms=int(fields["created"]),
         etag=int(fields["etag"]),
+        updated_ms=int(fields.get("updated", 0)),
     )
 
 

@@ -12,11 +12,12 @@ _PRELUDE = _LUA.joinpath("prelude.lua").read_text()
 
 
 class Script:
-    """One script, preceded by the shared prelude."""
+    """One script, preceded by the shared prelude and by the libraries that it uses."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *libraries: str) -> None:
         shebang, body = _LUA.joinpath(f"{name}.lua").read_text().split("\n", 1)
-        self._text = f"{shebang}\n{_PRELUDE}{body}"
+        shared = "".join(_LUA.joinpath(f"{library}.lua").read_text() for library in libraries)
+        self._text = f"{shebang}\n{_PRELUDE}{shared}{body}"
         self._hash = hashlib.sha1(self._text.encode(), usedforsecurity=False).hexdigest()
 
     async def run(self, redis: Redis, key: str, *arguments: str | int) -> Any:

@@ -3,10 +3,10 @@
 A namespace's keys share the hash tag `{<namespace>}`: one slot is the unit of atomicity, order and sharding.
 `pw:{ns}:meta` (revision, id of the data set), `:names` (index), `:p:<name>` (prompt), `:a:<name>` (aliases),
 `:t:<name>` (tags), `:d:<name>` (deleted versions), `:v:<name>:<n>` (version), `:vt:<name>:<n>` (its tags),
-`:i:<name>:<n>` (what includes it), `:log` (stream of changes), `:request:<id>` (answers kept for repeats), and
-channels, such as `:bell`. Kept for ever: `:h:<name>:<alias>` (how an alias moved), `:audit` (every write), `:releases`
-(those that were one), `:undone` (by what), `:numbers` (where purged prompts ended). `:deleted` is what waits to be
-purged.
+`:i:<name>:<n>` (what includes it), `:x:...` (indexes, see lua/indexes.lua), `:log` (stream of changes),
+`:request:<id>` (answers kept for repeats), and channels, such as `:bell`. Kept for ever: `:h:<name>:<alias>` (how an
+alias moved), `:audit` (every write), `:releases` (those that were one), `:undone` (by what), `:numbers` (where purged
+prompts ended). `:deleted` is what waits to be purged.
 """
 
 import json
@@ -53,6 +53,8 @@ from promptwire_service.domain.operations import (
     Written,
 )
 from promptwire_service.domain.records import PromptRecord, Read, Revision, VersionRecord
+from promptwire_service.domain.search.planning import Plan
+from promptwire_service.domain.search.rows import Candidates, VersionRow
 from promptwire_service.storage.base import StoreInfo
 from promptwire_service.storage.redis.connection import Connections
 from promptwire_service.storage.redis.encoding import (
@@ -72,6 +74,7 @@ from promptwire_service.storage.redis.encoding import (
 from promptwire_service.storage.redis.failures import translated
 from promptwire_service.storage.redis.lineage import Lineage
 from promptwire_service.storage.redis.scripts import Script
+from promptwire_service.storage.redis.searching import Searching
 
 _log = structlog.get_logger(__name__)
 
@@ -79,7 +82,7 @@ REQUEST_KEPT_SECONDS = 24 * 3600
 LOG_ENTRIES_KEPT = 100_000
 LOG_PAGE_MAX_BYTES = 4 << 20
 
-_WRITE = Script("write")
+_WRITE = Script("write", "indexes")
 _READ_PROMPTS = Script("read_prompts")
 _READ_VERSIONS = Script("read_versions")
 _LIST_PROMPTS = Script("list_prompts")
@@ -112,6 +115,7 @@ class RedisStore:
         self._info = info
         self._log_entries_kept = log_entries_kept
         self._lineage = Lineage()
+        self._searching = Searching(self._run)
 
     async def write(self, namespace: str, write: Write) -> Written:
         _, encoded = await self._run(
@@ -149,6 +153,21 @@ class RedisStore:
     ) -> Read[list[VersionRecord]]:
         head, rows = await self._run(_LIST_VERSIONS, namespace, name, before, limit, max_bytes)
         return Read([version_of(row) for row in rows], revision_of(head))
+
+    async def find_versions(
+        self, namespace: str, plan: Plan, *, after: str, limit: int, text: bool
+    ) -> Read[Candidates[VersionRow]]:
+        return await self._searching.find_versions(namespace, plan, after=after, limit=limit, text=text)
+
+    async def find_prompts(
+        self, namespace: str, plan: Plan, *, after: str, limit: int
+    ) -> Read[Candidates[PromptRecord]]:
+        return await self._searching.find_prompts(namespace, plan, after=after, limit=limit)
+
+    async def read_rows(
+        self, namespace: str, keys: Sequence[tuple[str, int]], *, max_bytes: int
+    ) -> Read[list[VersionRow | None]]:
+        return await self._searching.read_rows(namespace, keys, max_bytes=max_bytes)
 
     async def read_history(
         self, namespace: str, name: str, alias: str, *, before: int, at_ms: int | None, limit: int
@@ -202,6 +221,7 @@ class RedisStore:
         return self._info
 
     async def close(self) -> None:
+        await self._searching.close()
         await self._connections.aclose()
 
     async def _run(self, script: Script, namespace: str, *arguments: str | int, writes: bool = False) -> Any:

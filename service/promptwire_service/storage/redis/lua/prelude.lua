@@ -4,6 +4,8 @@ local root = string.sub(KEYS[1], 1, -5)
 local META, LOG, NAMES, BELL = KEYS[1], root .. 'log', root .. 'names', root .. 'bell'
 local AUDIT, RELEASES, UNDONE = root .. 'audit', root .. 'releases', root .. 'undone'
 local DELETED, NUMBERS = root .. 'deleted', root .. 'numbers'
+-- What META's `index` says once everything is listed in the indexes, as indexes.lua lists it.
+local INDEXED = '1'
 
 local function prompt_key(name) return root .. 'p:' .. name end
 local function aliases_key(name) return root .. 'a:' .. name end
@@ -38,4 +40,12 @@ local function version_row(name, version)
   local fields = redis.call('HGETALL', version_key(name, version))
   if #fields == 0 then return false end
   return { name, version, fields, redis.call('HGETALL', version_tags_key(name, version)) }
+end
+
+-- A target as aliases keep it: a version's number, or a split as JSON.
+local function versions_in(target)
+  if string.sub(target, 1, 1) ~= '{' then return { target } end
+  local versions = {}
+  for _, segment in ipairs(cjson.decode(target).segments) do versions[#versions + 1] = segment[2] end
+  return versions
 end

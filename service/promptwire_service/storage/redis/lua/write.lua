@@ -59,6 +59,9 @@ local function defer(...) later[#later + 1] = { ... } end
 
 local function flush()
   for key, fields in pairs(staged) do
+    if is_listed(key) then
+      for field, value in pairs(fields) do reindex(key, field, redis.call('HGET', key, field), value) end
+    end
     -- A few at a time: unpack has a limit.
     local sets, removed = {}, {}
     for field, value in pairs(fields) do
@@ -90,14 +93,6 @@ local function changed(kind, name, change)
     set(prompt_key(name), 'updated', time)
     set(prompt_key(name), 'etag', revision)
   end
-end
-
--- A target as aliases keep it: a version's number, or a split as JSON.
-local function versions_in(target)
-  if string.sub(target, 1, 1) ~= '{' then return { target } end
-  local versions = {}
-  for _, segment in ipairs(cjson.decode(target).segments) do versions[#versions + 1] = segment[2] end
-  return versions
 end
 
 local function leads_to(target, version)
@@ -274,7 +269,9 @@ local function operation_tags_key(operation)
 end
 
 local function touch_version(operation)
-  if operation.version then set(version_key(operation.name, operation.version), 'etag', revision) end
+  if not operation.version then return end
+  set(version_key(operation.name, operation.version), 'etag', revision)
+  set(version_key(operation.name, operation.version), 'updated', time)
 end
 
 function kinds.set_tags(operation)
@@ -440,6 +437,7 @@ end
 
 if #changes > 0 then
   set(META, 'revision', revision)
+  if revision == '1' then set(META, 'index', INDEXED) end
   if not get(META, 'id') then set(META, 'id', ARGV[2]) end
   local entry = { 'time', time, 'actor', request.actor, 'reason', request.reason, 'request_id', request.request_id }
   defer('XADD', LOG, 'MAXLEN', '~', ARGV[4], revision .. '-0', 'changes', cjson.encode(changes), unpack(entry))

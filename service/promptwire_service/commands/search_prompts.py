@@ -1,0 +1,28 @@
+"""Searches prompts: those that match a filter, by name unless another order is asked for."""
+
+from collections.abc import Sequence
+
+from promptwire_service.commands.context import Registry
+from promptwire_service.commands.list_prompts import PromptsPage, cut_by_bytes
+from promptwire_service.commands.searching import Search
+from promptwire_service.domain.records import PromptRecord, Read
+from promptwire_service.domain.search.fields import PROMPTS
+from promptwire_service.domain.search.planning import Plan
+from promptwire_service.domain.search.rows import Candidates
+
+
+async def search_prompts(
+    registry: Registry, *, namespace: str, filter: str, order_by: Sequence[str], page_size: int, page_token: str
+) -> PromptsPage:
+    """As search_versions, with one row a prompt."""
+    search = Search[PromptRecord](
+        PROMPTS, namespace=namespace, filter=filter, order_by=order_by, page_size=page_size, page_token=page_token
+    )
+
+    async def find(plan: Plan, after: str, limit: int) -> Read[Candidates[PromptRecord]]:
+        return await registry.store.find_prompts(namespace, plan, after=after, limit=limit)
+
+    found = await search.page(find)
+    prompts = cut_by_bytes(found.rows)
+    token = found.token if len(prompts) == len(found.rows) else found.tokens[len(prompts) - 1]
+    return PromptsPage(prompts, token, found.revision)

@@ -1,0 +1,46 @@
+"""Searches versions: those that match a filter, newest first within a name unless another order is asked for."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from promptwire_service.commands.context import Registry
+from promptwire_service.commands.paging import PAGE_MAX_BYTES
+from promptwire_service.commands.searching import Search
+from promptwire_service.domain.records import Read, Revision
+from promptwire_service.domain.search.fields import VERSIONS
+from promptwire_service.domain.search.planning import Plan
+from promptwire_service.domain.search.rows import Candidates, VersionRow
+
+
+@dataclass(frozen=True, slots=True)
+class FoundVersionsPage:
+    """Some versions that match, and the token for those that follow, empty when none do."""
+
+    rows: tuple[VersionRow, ...]
+    next_page_token: str
+    revision: Revision
+
+
+async def search_versions(
+    registry: Registry, *, namespace: str, filter: str, order_by: Sequence[str], page_size: int, page_token: str
+) -> FoundVersionsPage:
+    """A page may be short, even empty, and have a token all the same: it ends after a bounded number of candidates, or
+    where it would grow past about 4 MiB. Its rows are read at its revision, and match there.
+
+    A version that is there and matches all the while is on one of the pages, once, whatever is written meanwhile.
+    """
+    search = Search[VersionRow](
+        VERSIONS, namespace=namespace, filter=filter, order_by=order_by, page_size=page_size, page_token=page_token
+    )
+
+    async def find(plan: Plan, after: str, limit: int) -> Read[Candidates[VersionRow]]:
+        return await registry.store.find_versions(namespace, plan, after=after, limit=limit, text=search.reads_text)
+
+    found = await search.page(find)
+    if not found.rows:
+        return FoundVersionsPage((), found.token, found.revision)
+    keys = [(row.version.name, row.version.version) for row in found.rows]
+    whole = await registry.store.read_rows(namespace, keys, max_bytes=PAGE_MAX_BYTES)
+    rows = tuple(row for row in whole.value if row is not None and search.matches(row))
+    token = found.token if len(whole.value) == len(keys) else found.tokens[len(whole.value) - 1]
+    return FoundVersionsPage(rows, token, whole.revision)
