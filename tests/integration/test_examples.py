@@ -2,6 +2,7 @@
 
 import ast
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -50,8 +51,15 @@ def started(service: ServiceProcess) -> Iterator[Runs]:
     def run(program: Path, namespace: str) -> subprocess.CompletedProcess[str]:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("PROMPTWIRE_")}
         environment |= {"PROMPTWIRE_TARGET": service.target, "PROMPTWIRE_NAMESPACE": namespace}
-        command = [sys.executable, str(program)]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+        command = [sys.executable, "-X", "faulthandler", str(program)]
+        pipe = subprocess.PIPE
+        with subprocess.Popen(command, env=environment, stdout=pipe, stderr=pipe, text=True) as process:
+            try:
+                stdout, stderr = process.communicate(timeout=60)
+            except subprocess.TimeoutExpired:
+                process.send_signal(signal.SIGABRT)  # it tells on stderr where its threads stand
+                stdout, stderr = process.communicate()
+        return subprocess.CompletedProcess(command, process.returncode, stdout, stderr)
 
     with ThreadPoolExecutor(max_workers=4) as pool:
         yield {program: pool.submit(run, program, f"example-{program.stem}") for program in PROGRAMS}
