@@ -13,5 +13,6 @@ NAMES: Final = (
     "flip_reports",
     "flip_clients",
     "set_alias",
+    "search",
 )
 """In the order in which they run: those that nothing must disturb come first."""

@@ -24,5 +24,5 @@ async def search_prompts(
 
     found = await search.page(find)
     prompts = cut_by_bytes(found.rows)
-    token = found.token if len(prompts) == len(found.rows) else found.tokens[len(prompts) - 1]
+    token = found.token if len(prompts) == len(found.rows) else search.token(found.positions[len(prompts) - 1])
     return PromptsPage(prompts, token, found.revision)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain, repeat
 
 from promptwire_service.commands.context import Registry
 from promptwire_service.commands.paging import PAGE_MAX_BYTES
@@ -9,7 +10,7 @@ from promptwire_service.commands.searching import Search
 from promptwire_service.domain.records import Read, Revision
 from promptwire_service.domain.search.fields import VERSIONS
 from promptwire_service.domain.search.planning import Plan
-from promptwire_service.domain.search.rows import Candidates, VersionRow
+from promptwire_service.domain.search.rows import Candidates, Contents, VersionRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +34,18 @@ async def search_versions(
         VERSIONS, namespace=namespace, filter=filter, order_by=order_by, page_size=page_size, page_token=page_token
     )
 
+    least: Contents = "text" if search.reads_text else "none"
+    # Where an index leads to little else than matches, the first read is the page: so it reads them whole.
+    contents = chain([least if order_by else "all"], repeat(least))
+
     async def find(plan: Plan, after: str, limit: int) -> Read[Candidates[VersionRow]]:
-        return await registry.store.find_versions(namespace, plan, after=after, limit=limit, text=search.reads_text)
+        return await registry.store.find_versions(namespace, plan, after=after, limit=limit, content=next(contents))
 
     found = await search.page(find)
-    if not found.rows:
-        return FoundVersionsPage((), found.token, found.revision)
+    if not found.rows or (found.one_read and not order_by):
+        return FoundVersionsPage(tuple(found.rows), found.token, found.revision)
     keys = [(row.version.name, row.version.version) for row in found.rows]
     whole = await registry.store.read_rows(namespace, keys, max_bytes=PAGE_MAX_BYTES)
     rows = tuple(row for row in whole.value if row is not None and search.matches(row))
-    token = found.token if len(whole.value) == len(keys) else found.tokens[len(whole.value) - 1]
+    token = found.token if len(whole.value) == len(keys) else search.token(found.positions[len(whole.value) - 1])
     return FoundVersionsPage(rows, token, whole.revision)

@@ -33,6 +33,8 @@ LOOKS_MAX: Final = 2_000
 """Candidates that one page looks at; then it ends, even empty, and its token goes on from there."""
 SORTED_MAX: Final = 20_000
 """Candidates that are sorted for one page."""
+SORTED_RATHER_THAN_WALKED_MAX: Final = 500
+"""Candidates that are sorted even where an index has the order: so few are there sooner than the index finds them."""
 _BATCH_MAX: Final = 500
 """Candidates that the store reads at once, while others wait."""
 
@@ -42,12 +44,14 @@ Find = Callable[[Plan, str, int], Awaitable[Read[Candidates[Row]]]]
 
 @dataclass(frozen=True, slots=True)
 class Found(Generic[Row]):
-    """Some that match, and the token that goes on after each of them; `token` goes on after all, empty at the end."""
+    """Some that match, and where each stands; `token` goes on after all, empty at the end."""
 
     rows: list[Row]
-    tokens: list[str]
+    positions: list[str]
     token: str
     revision: Revision
+    one_read: bool = False
+    """Whether all rows came with the first read."""
 
 
 class Search(Generic[Row]):
@@ -93,33 +97,35 @@ class Search(Generic[Row]):
         if newest and _is_position_of_newest(self._cursor):
             return await self._walk(find, Plan((), newest))
         # Which way to take is decided by the first page; the token keeps to it.
-        first = await find(self._plan, "", 1)
-        if first.value.remaining <= SORTED_MAX:
-            return await self._sort(find)
-        if newest and not self._cursor:
+        remaining = (await find(self._plan, "", 1)).value.remaining
+        if newest and not self._cursor and remaining > min(SORTED_RATHER_THAN_WALKED_MAX, SORTED_MAX):
             return await self._walk(find, Plan((), newest))
-        raise too_many_to_sort(first.value.remaining, SORTED_MAX)
+        if remaining > SORTED_MAX:
+            raise too_many_to_sort(remaining, SORTED_MAX)
+        return await self._sort(find)
 
     async def _walk(self, find: Find[Row], plan: Plan) -> Found[Row]:
         rows: list[Row] = []
-        tokens: list[str] = []
+        places: list[str] = []
         after: str | None = self._cursor
+        reads = 0
         looked_at, batch = 0, min(self.limit + 1, _BATCH_MAX)
         while True:
             read = await find(plan, after or "", batch)
+            reads += 1
             for position, row in read.value.rows:
                 if not self.matches(row):
                     continue
                 if len(rows) == self.limit:  # one more than asked for tells that a page follows
-                    return Found(rows, tokens, tokens[-1], read.revision)
+                    return Found(rows, places, self.token(places[-1]), read.revision, reads == 1)
                 rows.append(row)
-                tokens.append(self._listing.token(position))
+                places.append(position)
             after = read.value.after
             looked_at += read.value.looked_at
             if after is None:
-                return Found(rows, tokens, "", read.revision)
+                return Found(rows, places, "", read.revision, reads == 1)
             if looked_at >= LOOKS_MAX:
-                return Found(rows, tokens, self._listing.token(after), read.revision)
+                return Found(rows, places, self.token(after), read.revision, reads == 1)
             batch = _BATCH_MAX
 
     async def _sort(self, find: Find[Row]) -> Found[Row]:
@@ -141,13 +147,17 @@ class Search(Generic[Row]):
             looked_at += read.value.looked_at
             if looked_at > SORTED_MAX:
                 raise too_many_to_sort(looked_at, SORTED_MAX)
-        tokens = [self._listing.token(cursor) for _, cursor, _ in kept[: self.limit]]
+        places = [cursor for _, cursor, _ in kept[: self.limit]]
         return Found(
             [row for _, _, row in kept[: self.limit]],
-            tokens,
-            tokens[-1] if len(kept) > self.limit else "",
+            places,
+            self.token(places[-1]) if len(kept) > self.limit else "",
             read.revision,
         )
+
+    def token(self, position: str) -> str:
+        """For the page that begins after a position."""
+        return self._listing.token(position)
 
     def _sortable(self, ranked: Any, position: str) -> tuple[Any, ...]:
         return (*comparable(self._order, ranked), position)

@@ -9,7 +9,7 @@ from promptwire_service.domain.kept import AliasMoved, Deleted, KeptWrite
 from promptwire_service.domain.operations import Write, Written
 from promptwire_service.domain.records import PromptRecord, Read, Revision, VersionRecord
 from promptwire_service.domain.search.planning import Plan
-from promptwire_service.domain.search.rows import Candidates, VersionRow
+from promptwire_service.domain.search.rows import Candidates, Contents, VersionRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +53,10 @@ class Store(Protocol):
         ...
 
     async def find_versions(
-        self, namespace: str, plan: Plan, *, after: str, limit: int, text: bool
+        self, namespace: str, plan: Plan, *, after: str, limit: int, content: Contents
     ) -> Read[Candidates[VersionRow]]:
         """At most `limit` of the versions that a plan covers, after a position, in the plan's order; more of them may
-        be there than it covers, but none twice. Without content, but for the template's text if that is asked for.
+        be there than it covers, but none twice. With as much of their content as is asked for.
         """
         ...
 

@@ -20,7 +20,7 @@ from promptwire_service.domain.kept import AliasMoved, Deleted, KeptWrite
 from promptwire_service.domain.operations import DeleteTags, Register, SetTags, Write, Written
 from promptwire_service.domain.records import PromptRecord, Read, Revision, VersionRecord
 from promptwire_service.domain.search.planning import Plan
-from promptwire_service.domain.search.rows import Candidates, VersionRow
+from promptwire_service.domain.search.rows import Candidates, Contents, VersionRow
 from promptwire_service.domain.status import CacheStatus
 from promptwire_service.storage.base import Store, StoreInfo
 from promptwire_service.storage.batched import BatchedReads
@@ -132,9 +132,9 @@ class CachedStore:
         return await self._store.list_versions(namespace, name, before=before, limit=limit, max_bytes=max_bytes)
 
     async def find_versions(
-        self, namespace: str, plan: Plan, *, after: str, limit: int, text: bool
+        self, namespace: str, plan: Plan, *, after: str, limit: int, content: Contents
     ) -> Read[Candidates[VersionRow]]:
-        return await self._store.find_versions(namespace, plan, after=after, limit=limit, text=text)
+        return await self._store.find_versions(namespace, plan, after=after, limit=limit, content=content)
 
     async def find_prompts(
         self, namespace: str, plan: Plan, *, after: str, limit: int

@@ -69,7 +69,7 @@ from promptwire_service.domain.operations import (
 )
 from promptwire_service.domain.records import PromptRecord, Read, Revision, VersionRecord
 from promptwire_service.domain.search.planning import Plan
-from promptwire_service.domain.search.rows import Candidates, VersionRow
+from promptwire_service.domain.search.rows import Candidates, Contents, VersionRow
 from promptwire_service.storage.base import StoreInfo
 from promptwire_service.storage.memory_search import candidates
 
@@ -192,7 +192,7 @@ class MemoryStore:
         return Read(rows, space.head)
 
     async def find_versions(
-        self, namespace: str, plan: Plan, *, after: str, limit: int, text: bool
+        self, namespace: str, plan: Plan, *, after: str, limit: int, content: Contents
     ) -> Read[Candidates[VersionRow]]:
         space = self._space(namespace)
         rows = (row for key in space.state.versions if (row := space.state.row(*key)))

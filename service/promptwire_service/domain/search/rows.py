@@ -1,11 +1,13 @@
 """What a search looks at, and how the store hands it out."""
 
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeVar
 
 from promptwire_service.domain.records import PromptRecord, VersionRecord
 
 Row = TypeVar("Row")
+Contents = Literal["none", "text", "all"]
+"""How much of a version's content is read along."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from promptwire.domain import limits
@@ -47,10 +47,9 @@ from promptwire_service.domain.records import PromptRecord, Revision, VersionRec
 Json = dict[str, Any]
 
 
-def pairs(flat: Iterable[str]) -> dict[str, str]:
+def pairs(flat: Sequence[str]) -> dict[str, str]:
     """A flat list key, value, key, value ... as a mapping."""
-    items = iter(flat)
-    return dict(zip(items, items, strict=True))
+    return dict(zip(flat[::2], flat[1::2], strict=True))
 
 
 def revision_of(head: list[str]) -> Revision:

@@ -15,7 +15,7 @@ from promptwire_service.domain.errors import RegistryError, store_unavailable
 from promptwire_service.domain.records import PromptRecord, Read
 from promptwire_service.domain.search import positions
 from promptwire_service.domain.search.planning import Leg, Plan
-from promptwire_service.domain.search.rows import Candidates, VersionRow
+from promptwire_service.domain.search.rows import Candidates, Contents, VersionRow
 from promptwire_service.storage.redis.encoding import prompt_of, revision_of, version_of
 from promptwire_service.storage.redis.scripts import Script
 from promptwire_service.storage.tasks import end
@@ -58,11 +58,11 @@ class Searching:
         self._building: dict[str, asyncio.Task[None]] = {}
 
     async def find_versions(
-        self, namespace: str, plan: Plan, *, after: str, limit: int, text: bool
+        self, namespace: str, plan: Plan, *, after: str, limit: int, content: Contents
     ) -> Read[Candidates[VersionRow]]:
         walked = await self._walk(namespace, plan, "version", after, limit)
         keys = [positions.key_in(position) for position in walked.positions]
-        read = await self._read("text" if text else "none", namespace, keys, CANDIDATES_MAX_BYTES)
+        read = await self._read(content, namespace, keys, CANDIDATES_MAX_BYTES)
         return Read(_candidates(read.value, walked, VersionRow), read.revision)
 
     async def find_prompts(

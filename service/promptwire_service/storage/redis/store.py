@@ -54,7 +54,7 @@ from promptwire_service.domain.operations import (
 )
 from promptwire_service.domain.records import PromptRecord, Read, Revision, VersionRecord
 from promptwire_service.domain.search.planning import Plan
-from promptwire_service.domain.search.rows import Candidates, VersionRow
+from promptwire_service.domain.search.rows import Candidates, Contents, VersionRow
 from promptwire_service.storage.base import StoreInfo
 from promptwire_service.storage.redis.connection import Connections
 from promptwire_service.storage.redis.encoding import (
@@ -155,9 +155,9 @@ class RedisStore:
         return Read([version_of(row) for row in rows], revision_of(head))
 
     async def find_versions(
-        self, namespace: str, plan: Plan, *, after: str, limit: int, text: bool
+        self, namespace: str, plan: Plan, *, after: str, limit: int, content: Contents
     ) -> Read[Candidates[VersionRow]]:
-        return await self._searching.find_versions(namespace, plan, after=after, limit=limit, text=text)
+        return await self._searching.find_versions(namespace, plan, after=after, limit=limit, content=content)
 
     async def find_prompts(
         self, namespace: str, plan: Plan, *, after: str, limit: int
