@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from promptwire import genai
     from promptwire.aio import AsyncClient
     from promptwire.client import Client
+    from promptwire.config import Config
+    from promptwire.diffs import DiffHunk, DiffLine, DiffPart, DiffSegment, DiffSide, PromptDiff
     from promptwire.domain.splits import Split
     from promptwire.errors import (
         AliasNotFoundError,
@@ -51,9 +53,15 @@ __all__ = [
     "AsyncClient",
     "Client",
     "ClientStatus",
+    "Config",
     "ConflictError",
     "Convergence",
     "Deleted",
+    "DiffHunk",
+    "DiffLine",
+    "DiffPart",
+    "DiffSegment",
+    "DiffSide",
     "Exposure",
     "Handle",
     "InvalidArgumentError",
@@ -63,6 +71,7 @@ __all__ = [
     "NotFoundError",
     "PermissionDeniedError",
     "Prompt",
+    "PromptDiff",
     "PromptNotFoundError",
     "PromptVersion",
     "PromptwireError",
@@ -90,12 +99,19 @@ _HOMES = {
     "Move": "values",
     "KeptWrite": "values",
     "Deleted": "values",
+    "DiffHunk": "diffs",
+    "DiffLine": "diffs",
+    "DiffPart": "diffs",
+    "DiffSegment": "diffs",
+    "DiffSide": "diffs",
+    "PromptDiff": "diffs",
     "AliasMove": "values",
     "AsyncClient": "aio",
     "Exposure": "values",
     "Split": "domain.splits",
     "Client": "client",
     "ClientStatus": "status",
+    "Config": "config",
     "Convergence": "values",
     "LaggingAgent": "values",
     "Handle": "handle",

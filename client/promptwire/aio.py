@@ -3,16 +3,19 @@
 import asyncio
 import math
 import weakref
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from datetime import datetime
+from os import PathLike
 from types import TracebackType
-from typing import NoReturn, Self, TypeVar, Unpack
+from typing import Any, NoReturn, Self, TypeVar, Unpack
 
 from promptwire._core import checks
 from promptwire._core.core import Core
 from promptwire._core.operations import Operation, Page
 from promptwire._core.steps import drive
 from promptwire._core.wanted import Consistency, Wanted
+from promptwire.config import Config, read_config
+from promptwire.diffs import PromptDiff
 from promptwire.domain import limits
 from promptwire.handle import Handle
 from promptwire.options import Given, Options
@@ -97,6 +100,15 @@ class AsyncClient:
         handle = Handle(self, checks.key(reference), await self.load_prompt(reference))
         await drive(self._core.keep_up(handle))
         return handle
+
+    async def load_config(
+        self, source: str | PathLike[str] | Mapping[str, object]
+    ) -> Config[Coroutine[Any, Any, PromptVersion]]:
+        """See Client.load_config."""
+        name, references = await asyncio.to_thread(read_config, source)
+        await drive(self._core.load_config(name, references))
+        handles = {key: await self.handle(one) for key, one in references.items()}
+        return Config(name, references, handles, self.load_prompt)
 
     async def register_prompt(
         self,
@@ -195,6 +207,12 @@ class AsyncClient:
     def list_prompt_versions(self, name: str) -> AsyncIterator[PromptVersion]:
         """See Client.list_prompt_versions."""
         return self._pages(self._core.operations.list_versions(name))
+
+    async def diff_prompt_versions(
+        self, name: str, before: int | str, after: int | str, *, context: int | None = None
+    ) -> PromptDiff:
+        """See Client.diff_prompt_versions."""
+        return await self._call(self._core.operations.diff_versions(name, before, after, context))
 
     async def set_prompt_tag(self, name: str, key: str, value: str) -> Revision:
         """See Client.set_prompt_tag."""

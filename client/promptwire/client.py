@@ -4,6 +4,7 @@ import math
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
+from os import PathLike
 from types import TracebackType
 from typing import NoReturn, Self, TypeVar, Unpack
 
@@ -13,6 +14,8 @@ from promptwire._core.feed import Feed
 from promptwire._core.operations import Operation, Page
 from promptwire._core.steps import run
 from promptwire._core.wanted import Consistency, Wanted
+from promptwire.config import Config, read_config
+from promptwire.diffs import PromptDiff
 from promptwire.domain import limits
 from promptwire.handle import Handle
 from promptwire.options import Given, Options
@@ -127,6 +130,17 @@ class Client:
         handle = Handle(self, checks.key(reference), self.load_prompt(reference))
         run(self._core.keep_up(handle))
         return handle
+
+    def load_config(self, source: str | PathLike[str] | Mapping[str, object]) -> Config[PromptVersion]:
+        """The references of a configuration as live handles.
+
+        It is a YAML or JSON file, or a dict: `{"prompts": {"billing": "prompts:/support_billing@production"}}`.
+        All are fetched in one round trip. Raises what load_prompt does, naming the file and the key, and
+        PromptwireError with reason `INVALID_FILE`. YAML needs `promptwire[yaml]`.
+        """
+        name, references = read_config(source)
+        run(self._core.load_config(name, references))
+        return Config(name, references, {key: self.handle(one) for key, one in references.items()}, self.load_prompt)
 
     def register_prompt(
         self,
@@ -253,6 +267,16 @@ class Client:
     def list_prompt_versions(self, name: str) -> Iterator[PromptVersion]:
         """A prompt's versions, newest first; pages are fetched as needed. Raises PromptNotFoundError when iterated."""
         return self._pages(self._core.operations.list_versions(name))
+
+    def diff_prompt_versions(
+        self, name: str, before: int | str, after: int | str, *, context: int | None = None
+    ) -> PromptDiff:
+        """What differs between two versions, each a number or an alias: parts, lines and words; `.unified()` is text.
+
+        `context` is how many lines around each change are told, by default 3. Raises VersionNotFoundError,
+        AliasNotFoundError, PromptNotFoundError.
+        """
+        return self._call(self._core.operations.diff_versions(name, before, after, context))
 
     def set_prompt_tag(self, name: str, key: str, value: str) -> Revision:
         """Sets one tag of the prompt itself. Raises PromptNotFoundError."""

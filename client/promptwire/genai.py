@@ -8,10 +8,13 @@ PROMPTWIRE_TARGET, _NAMESPACE and _TOKEN say whose client that is, or `configure
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
+from os import PathLike
 from typing import Unpack
 
 from promptwire._core.wanted import Consistency
 from promptwire.client import Client
+from promptwire.config import Config
+from promptwire.diffs import PromptDiff
 from promptwire.options import Given
 from promptwire.values import (
     AliasChange,
@@ -34,6 +37,7 @@ __all__ = [
     "delete_prompt_tag",
     "delete_prompt_version",
     "delete_prompt_version_tag",
+    "diff_prompt_versions",
     "get_client",
     "get_prompt",
     "get_prompt_version",
@@ -41,6 +45,7 @@ __all__ = [
     "list_prompt_versions",
     "list_prompts",
     "list_releases",
+    "load_config",
     "load_prompt",
     "load_prompt_as_of",
     "load_prompts",
@@ -103,6 +108,11 @@ def load_prompt(
 def load_prompts(references: Iterable[str], *, key: str | None = None) -> list[PromptVersion]:
     """See Client.load_prompts."""
     return get_client().load_prompts(references, key=key)
+
+
+def load_config(source: str | PathLike[str] | Mapping[str, object]) -> Config[PromptVersion]:
+    """See Client.load_config."""
+    return get_client().load_config(source)
 
 
 def wait_for_ready(references: Iterable[str] = (), timeout: float | None = None) -> None:
@@ -182,6 +192,11 @@ def search_prompts(
 def list_prompt_versions(name: str) -> Iterator[PromptVersion]:
     """See Client.list_prompt_versions."""
     return get_client().list_prompt_versions(name)
+
+
+def diff_prompt_versions(name: str, before: int | str, after: int | str, *, context: int | None = None) -> PromptDiff:
+    """See Client.diff_prompt_versions."""
+    return get_client().diff_prompt_versions(name, before, after, context=context)
 
 
 def set_prompt_tag(name: str, key: str, value: str) -> Revision:

@@ -25,6 +25,7 @@ from promptwire_service.process import Process
 from promptwire_service.rpc.admin_service import AdminService
 from promptwire_service.rpc.binding import bind
 from promptwire_service.rpc.connection_age import ConnectionAge
+from promptwire_service.rpc.diffs import DiffService
 from promptwire_service.rpc.handover import all_left, close_listeners, send_away
 from promptwire_service.rpc.health import NAME as HEALTH
 from promptwire_service.rpc.health import HealthService
@@ -122,6 +123,7 @@ class Service:
                     PROMPTS,
                     PromptService(registry),
                     ReleaseService(registry, self._retention_seconds),
+                    DiffService(registry),
                     SearchService(registry),
                     WatchService(self._coherence, self._age),
                 ),

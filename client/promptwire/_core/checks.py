@@ -46,6 +46,11 @@ def optional_number(value: object, field: str, least: int = 1) -> int | None:
     return None if value is None else number(value, field, least)
 
 
+def selector(value: object, field: str) -> str:
+    """A version's number, or an alias."""
+    return value if isinstance(value, str) and text(value, field) else str(number(value, field))
+
+
 def seconds(value: object, field: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 86_400:
         raise invalid(field, f"must be a number of seconds above 0, at most a day; got {value!r}")

@@ -1,5 +1,6 @@
 """What every face of the client stands on: the live table, the watch, the connection, and how they work together."""
 
+import copy
 import functools
 import logging
 import math
@@ -218,6 +219,21 @@ class Core:
             for key in keys:
                 last_known.recall(key, references[key])
             yield self.connection.pause(0)  # others may want the event loop
+
+    def load_config(self, source: str, references: Mapping[str, str]) -> Steps[None]:
+        """Loads all in one round trip; what fails is told with its key."""
+        try:
+            yield from self.load_all([checks.key(one) for one in references.values()])
+        except NotFoundError:
+            # What was answered, also that there is nothing, is in the table: this asks nobody.
+            for key, one in references.items():
+                try:
+                    yield from self.load(one)
+                except NotFoundError as error:
+                    told = copy.copy(error)  # the table has this one
+                    told.args = (f"{source}: prompts.{key}: {error}",)
+                    raise told from error
+            raise
 
     def keep_up(self, handle: Handle) -> Steps[None]:
         """Has pushes keep a handle up to date from now on."""

@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from promptwire._core.followed import Record
 from promptwire._core.lease import Lease
 from promptwire._core.split_alias import Meaning, SplitAlias
+from promptwire.diffs import DiffHunk, DiffLine, DiffPart, DiffSegment, DiffSide, PromptDiff
 from promptwire.domain.content import Content
+from promptwire.domain.diffs import PartKind, SegmentKind
 from promptwire.domain.references import parse_reference
 from promptwire.domain.splits import Split
 from promptwire.errors import PromptwireError
@@ -178,6 +180,53 @@ def release(message: prompt_service_pb2.ReleaseResponse | prompt_service_pb2.Und
             )
             for effect in message.effects
         ),
+    )
+
+
+_PART_KINDS: dict[int, PartKind] = {
+    prompt_service_pb2.DIFF_PART_KIND_ADDED: "added",
+    prompt_service_pb2.DIFF_PART_KIND_REMOVED: "removed",
+}
+_SEGMENT_KINDS: dict[int, SegmentKind] = {
+    prompt_service_pb2.DIFF_SEGMENT_KIND_DELETE: "delete",
+    prompt_service_pb2.DIFF_SEGMENT_KIND_INSERT: "insert",
+}
+
+
+def diff(name: str, message: prompt_service_pb2.DiffVersionsResponse) -> PromptDiff:
+    return PromptDiff(
+        name=name,
+        before=_diff_side(message.before),
+        after=_diff_side(message.after),
+        parts=tuple(_diff_part(part) for part in message.parts),
+    )
+
+
+def _diff_side(message: prompt_service_pb2.DiffSide) -> DiffSide:
+    return DiffSide(
+        version=message.version,
+        digest=message.digest,
+        commit_message=message.commit_message,
+        author=message.author,
+        creation_timestamp=message.create_time.ToMilliseconds(),
+    )
+
+
+def _diff_part(message: prompt_service_pb2.DiffPart) -> DiffPart:
+    return DiffPart(
+        name=message.name,
+        kind=_PART_KINDS.get(message.kind, "changed"),
+        hunks=tuple(DiffHunk(tuple(_diff_line(line) for line in hunk.lines)) for hunk in message.hunks),
+        by_words=not message.coarse,
+        cut=message.cut,
+    )
+
+
+def _diff_line(message: prompt_service_pb2.DiffLine) -> DiffLine:
+    return DiffLine(
+        message.before_line or None,
+        message.after_line or None,
+        tuple(DiffSegment(_SEGMENT_KINDS.get(one.kind, "equal"), one.text) for one in message.segments),
     )
 
 

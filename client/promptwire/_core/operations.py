@@ -13,6 +13,7 @@ from promptwire._core.lease import Lease
 from promptwire._core.release_steps import steps_of
 from promptwire._core.rpc_errors import from_problem
 from promptwire._core.split_alias import Meaning
+from promptwire.diffs import PromptDiff
 from promptwire.errors import PromptwireError
 from promptwire.options import Options
 from promptwire.status import ServerStatus
@@ -271,6 +272,24 @@ class Operations:
             lambda stubs: stubs.prompts.GetPromptVersion,
             request,
             lambda response, lease: decoding.prompt_version(response.version, lease),
+            _of_read,
+            read=request.read,
+        )
+
+    def diff_versions(
+        self, name: str, before: object, after: object, context_lines: int | None
+    ) -> Operation[pb.DiffVersionsRequest, pb.DiffVersionsResponse, PromptDiff]:
+        request = pb.DiffVersionsRequest(
+            namespace=self._namespace,
+            name=checks.text(name, "name"),
+            before=checks.selector(before, "before"),
+            after=checks.selector(after, "after"),
+            context_lines=None if context_lines is None else min(checks.number(context_lines, "context", 0), 1 << 30),
+        )
+        return Operation(
+            lambda stubs: stubs.prompts.DiffVersions,
+            request,
+            lambda response, _: decoding.diff(name, response),
             _of_read,
             read=request.read,
         )

@@ -8,7 +8,20 @@ import typer
 from typer.core import TyperGroup
 
 from promptwire import __version__
-from promptwire.cli import alias, deleting, failures, reading, register, release, serve, status, tag, watch
+from promptwire.cli import (
+    alias,
+    as_code,
+    deleting,
+    diff,
+    failures,
+    reading,
+    register,
+    release,
+    serve,
+    status,
+    tag,
+    watch,
+)
 from promptwire.cli.output import Output
 from promptwire.cli.session import group
 
@@ -79,9 +92,11 @@ group(
 serve.add_to(app)
 register.add_to(app)
 reading.add_to(app)
+diff.add_to(app)
 app.add_typer(alias.app, name="alias")
 app.add_typer(tag.app, name="tag")
 release.add_to(app)
+as_code.add_to(app)
 deleting.add_to(app)
 status.add_to(app)
 watch.add_to(app)

@@ -13,7 +13,7 @@ from promptwire.cli.cells import Cell
 from promptwire.cli.text import json_text, safe_block, safe_line
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
 
 
 def now_ms() -> int:
@@ -96,6 +96,15 @@ class Output:
             # Left to the terminal to wrap, so that what is copied from it is whole.
             line = Text.assemble((f"{name:{width}}  ", "bold"), cells.for_people(cell, now))
             console.print(line, soft_wrap=True)
+
+    @property
+    def columns_wide(self) -> int:
+        """Of the terminal."""
+        return _console(sys.stdout).width
+
+    def coloured(self, what: "RenderableType") -> None:
+        """What is made for a terminal, and safe for it."""
+        _console(sys.stdout).print(what)
 
     def clear(self) -> None:
         """Empties the terminal for what comes next; in a pipe, nothing."""

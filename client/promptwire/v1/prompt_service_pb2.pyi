@@ -8,6 +8,7 @@ import collections.abc
 import google.protobuf.descriptor
 import google.protobuf.duration_pb2
 import google.protobuf.internal.containers
+import google.protobuf.internal.enum_type_wrapper
 import google.protobuf.message
 import google.protobuf.timestamp_pb2
 import promptwire.v1.common_pb2
@@ -20,6 +21,62 @@ else:
     import typing_extensions
 
 DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
+
+class _DiffPartKind:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _DiffPartKindEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_DiffPartKind.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    DIFF_PART_KIND_UNSPECIFIED: _DiffPartKind.ValueType  # 0
+    """Not used."""
+    DIFF_PART_KIND_CHANGED: _DiffPartKind.ValueType  # 1
+    """Both."""
+    DIFF_PART_KIND_ADDED: _DiffPartKind.ValueType  # 2
+    """Only the version after."""
+    DIFF_PART_KIND_REMOVED: _DiffPartKind.ValueType  # 3
+    """Only the version before."""
+
+class DiffPartKind(_DiffPartKind, metaclass=_DiffPartKindEnumTypeWrapper):
+    """Which sides have a part."""
+
+DIFF_PART_KIND_UNSPECIFIED: DiffPartKind.ValueType  # 0
+"""Not used."""
+DIFF_PART_KIND_CHANGED: DiffPartKind.ValueType  # 1
+"""Both."""
+DIFF_PART_KIND_ADDED: DiffPartKind.ValueType  # 2
+"""Only the version after."""
+DIFF_PART_KIND_REMOVED: DiffPartKind.ValueType  # 3
+"""Only the version before."""
+Global___DiffPartKind: typing_extensions.TypeAlias = DiffPartKind
+
+class _DiffSegmentKind:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _DiffSegmentKindEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_DiffSegmentKind.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    DIFF_SEGMENT_KIND_UNSPECIFIED: _DiffSegmentKind.ValueType  # 0
+    """Not used."""
+    DIFF_SEGMENT_KIND_EQUAL: _DiffSegmentKind.ValueType  # 1
+    """Both."""
+    DIFF_SEGMENT_KIND_DELETE: _DiffSegmentKind.ValueType  # 2
+    """Only the version before."""
+    DIFF_SEGMENT_KIND_INSERT: _DiffSegmentKind.ValueType  # 3
+    """Only the version after."""
+
+class DiffSegmentKind(_DiffSegmentKind, metaclass=_DiffSegmentKindEnumTypeWrapper):
+    """Which sides have some words."""
+
+DIFF_SEGMENT_KIND_UNSPECIFIED: DiffSegmentKind.ValueType  # 0
+"""Not used."""
+DIFF_SEGMENT_KIND_EQUAL: DiffSegmentKind.ValueType  # 1
+"""Both."""
+DIFF_SEGMENT_KIND_DELETE: DiffSegmentKind.ValueType  # 2
+"""Only the version before."""
+DIFF_SEGMENT_KIND_INSERT: DiffSegmentKind.ValueType  # 3
+"""Only the version after."""
+Global___DiffSegmentKind: typing_extensions.TypeAlias = DiffSegmentKind
 
 @typing.final
 class RegisterPromptRequest(google.protobuf.message.Message):
@@ -3040,3 +3097,241 @@ class TagsDeleted(google.protobuf.message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__version) -> _WhichOneofReturnType__version | None: ...
 
 Global___TagsDeleted: typing_extensions.TypeAlias = TagsDeleted
+
+@typing.final
+class DiffVersionsRequest(google.protobuf.message.Message):
+    """Request of DiffVersions."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAMESPACE_FIELD_NUMBER: builtins.int
+    NAME_FIELD_NUMBER: builtins.int
+    BEFORE_FIELD_NUMBER: builtins.int
+    AFTER_FIELD_NUMBER: builtins.int
+    CONTEXT_LINES_FIELD_NUMBER: builtins.int
+    READ_FIELD_NUMBER: builtins.int
+    namespace: builtins.str
+    """Namespace; empty means `default`."""
+    name: builtins.str
+    """Prompt's name."""
+    before: builtins.str
+    """Version before: a number, an alias, or `latest`."""
+    after: builtins.str
+    """Version after: a number, an alias, or `latest`."""
+    context_lines: builtins.int
+    """Lines around each change: 0-1,000; absent means 3."""
+    @property
+    def read(self) -> promptwire.v1.common_pb2.ReadOptions:
+        """Freshness."""
+
+    def __init__(
+        self,
+        *,
+        namespace: builtins.str = ...,
+        name: builtins.str = ...,
+        before: builtins.str = ...,
+        after: builtins.str = ...,
+        context_lines: builtins.int | None = ...,
+        read: promptwire.v1.common_pb2.ReadOptions | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_context_lines", b"_context_lines", "context_lines", b"context_lines", "read", b"read"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_context_lines", b"_context_lines", "after", b"after", "before", b"before", "context_lines", b"context_lines", "name", b"name", "namespace", b"namespace", "read", b"read"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__context_lines: typing_extensions.TypeAlias = typing.Literal["context_lines"]
+    _WhichOneofArgType__context_lines: typing_extensions.TypeAlias = typing.Literal["_context_lines", b"_context_lines"]
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__context_lines) -> _WhichOneofReturnType__context_lines | None: ...
+
+Global___DiffVersionsRequest: typing_extensions.TypeAlias = DiffVersionsRequest
+
+@typing.final
+class DiffVersionsResponse(google.protobuf.message.Message):
+    """Response of DiffVersions."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    BEFORE_FIELD_NUMBER: builtins.int
+    AFTER_FIELD_NUMBER: builtins.int
+    PARTS_FIELD_NUMBER: builtins.int
+    INFO_FIELD_NUMBER: builtins.int
+    @property
+    def before(self) -> Global___DiffSide:
+        """Version before, without its content."""
+
+    @property
+    def after(self) -> Global___DiffSide:
+        """Version after, without its content."""
+
+    @property
+    def parts(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___DiffPart]:
+        """The parts that differ; none when content and tags are the same."""
+
+    @property
+    def info(self) -> promptwire.v1.common_pb2.ReadInfo:
+        """How good the answer is; both versions are of this revision."""
+
+    def __init__(
+        self,
+        *,
+        before: Global___DiffSide | None = ...,
+        after: Global___DiffSide | None = ...,
+        parts: collections.abc.Iterable[Global___DiffPart] | None = ...,
+        info: promptwire.v1.common_pb2.ReadInfo | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["after", b"after", "before", b"before", "info", b"info"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["after", b"after", "before", b"before", "info", b"info", "parts", b"parts"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___DiffVersionsResponse: typing_extensions.TypeAlias = DiffVersionsResponse
+
+@typing.final
+class DiffSide(google.protobuf.message.Message):
+    """One of the versions that were compared."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: builtins.int
+    DIGEST_FIELD_NUMBER: builtins.int
+    COMMIT_MESSAGE_FIELD_NUMBER: builtins.int
+    AUTHOR_FIELD_NUMBER: builtins.int
+    CREATE_TIME_FIELD_NUMBER: builtins.int
+    version: builtins.int
+    """Its number."""
+    digest: builtins.str
+    """Digest of its content."""
+    commit_message: builtins.str
+    """Why it exists."""
+    author: builtins.str
+    """Who made it."""
+    @property
+    def create_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """When it was made."""
+
+    def __init__(
+        self,
+        *,
+        version: builtins.int = ...,
+        digest: builtins.str = ...,
+        commit_message: builtins.str = ...,
+        author: builtins.str = ...,
+        create_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["create_time", b"create_time"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["author", b"author", "commit_message", b"commit_message", "create_time", b"create_time", "digest", b"digest", "version", b"version"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___DiffSide: typing_extensions.TypeAlias = DiffSide
+
+@typing.final
+class DiffPart(google.protobuf.message.Message):
+    """One part of a prompt that differs."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    KIND_FIELD_NUMBER: builtins.int
+    HUNKS_FIELD_NUMBER: builtins.int
+    COARSE_FIELD_NUMBER: builtins.int
+    CUT_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """`template`, `messages[0]`, `response_format`, `model_config`, `tags.KEY`."""
+    kind: Global___DiffPartKind.ValueType
+    """Which sides have it."""
+    coarse: builtins.bool
+    """Words, or even lines, were not compared everywhere: that would have taken too long."""
+    cut: builtins.bool
+    """There is more than these hunks, which have 20,000 lines."""
+    @property
+    def hunks(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___DiffHunk]:
+        """In order of lines."""
+
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        kind: Global___DiffPartKind.ValueType = ...,
+        hunks: collections.abc.Iterable[Global___DiffHunk] | None = ...,
+        coarse: builtins.bool = ...,
+        cut: builtins.bool = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["coarse", b"coarse", "cut", b"cut", "hunks", b"hunks", "kind", b"kind", "name", b"name"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___DiffPart: typing_extensions.TypeAlias = DiffPart
+
+@typing.final
+class DiffHunk(google.protobuf.message.Message):
+    """Neighbouring lines that differ, with lines that do not around them."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    LINES_FIELD_NUMBER: builtins.int
+    @property
+    def lines(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___DiffLine]:
+        """In order; a removed line stands before the added one that replaces it."""
+
+    def __init__(
+        self,
+        *,
+        lines: collections.abc.Iterable[Global___DiffLine] | None = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["lines", b"lines"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___DiffHunk: typing_extensions.TypeAlias = DiffHunk
+
+@typing.final
+class DiffLine(google.protobuf.message.Message):
+    """A line of one side, or of both with what differs in it. What was is made of what is equal and deleted, what is of
+    what is equal and inserted; a line's end belongs to it.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    BEFORE_LINE_FIELD_NUMBER: builtins.int
+    AFTER_LINE_FIELD_NUMBER: builtins.int
+    SEGMENTS_FIELD_NUMBER: builtins.int
+    before_line: builtins.int
+    """Its number before, from 1; 0 when it was added."""
+    after_line: builtins.int
+    """Its number after, from 1; 0 when it was removed."""
+    @property
+    def segments(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___DiffSegment]:
+        """Its words."""
+
+    def __init__(
+        self,
+        *,
+        before_line: builtins.int = ...,
+        after_line: builtins.int = ...,
+        segments: collections.abc.Iterable[Global___DiffSegment] | None = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["after_line", b"after_line", "before_line", b"before_line", "segments", b"segments"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___DiffLine: typing_extensions.TypeAlias = DiffLine
+
+@typing.final
+class DiffSegment(google.protobuf.message.Message):
+    """Some words of a line."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: builtins.int
+    TEXT_FIELD_NUMBER: builtins.int
+    kind: Global___DiffSegmentKind.ValueType
+    """Which sides have them."""
+    text: builtins.str
+    """The words."""
+    def __init__(
+        self,
+        *,
+        kind: Global___DiffSegmentKind.ValueType = ...,
+        text: builtins.str = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["kind", b"kind", "text", b"text"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___DiffSegment: typing_extensions.TypeAlias = DiffSegment

@@ -161,6 +161,11 @@ class PromptServiceStub(object):
                 request_serializer=promptwire_dot_v1_dot_prompt__service__pb2.ListAuditRequest.SerializeToString,
                 response_deserializer=promptwire_dot_v1_dot_prompt__service__pb2.ListAuditResponse.FromString,
                 _registered_method=True)
+        self.DiffVersions = channel.unary_unary(
+                '/promptwire.v1.PromptService/DiffVersions',
+                request_serializer=promptwire_dot_v1_dot_prompt__service__pb2.DiffVersionsRequest.SerializeToString,
+                response_deserializer=promptwire_dot_v1_dot_prompt__service__pb2.DiffVersionsResponse.FromString,
+                _registered_method=True)
         self.Watch = channel.stream_stream(
                 '/promptwire.v1.PromptService/Watch',
                 request_serializer=promptwire_dot_v1_dot_prompt__service__pb2.WatchRequest.SerializeToString,
@@ -353,6 +358,13 @@ class PromptServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DiffVersions(self, request, context):
+        """What differs between two versions of a prompt, by lines and words.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Watch(self, request_iterator, context):
         """Keeps an agent's copy of its prompts right: see WatchRequest and docs/protocol.md.
         """
@@ -494,6 +506,11 @@ def add_PromptServiceServicer_to_server(servicer, server):
                     servicer.ListAudit,
                     request_deserializer=promptwire_dot_v1_dot_prompt__service__pb2.ListAuditRequest.FromString,
                     response_serializer=promptwire_dot_v1_dot_prompt__service__pb2.ListAuditResponse.SerializeToString,
+            ),
+            'DiffVersions': grpc.unary_unary_rpc_method_handler(
+                    servicer.DiffVersions,
+                    request_deserializer=promptwire_dot_v1_dot_prompt__service__pb2.DiffVersionsRequest.FromString,
+                    response_serializer=promptwire_dot_v1_dot_prompt__service__pb2.DiffVersionsResponse.SerializeToString,
             ),
             'Watch': grpc.stream_stream_rpc_method_handler(
                     servicer.Watch,
@@ -1183,6 +1200,33 @@ class PromptService(object):
             '/promptwire.v1.PromptService/ListAudit',
             promptwire_dot_v1_dot_prompt__service__pb2.ListAuditRequest.SerializeToString,
             promptwire_dot_v1_dot_prompt__service__pb2.ListAuditResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DiffVersions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/promptwire.v1.PromptService/DiffVersions',
+            promptwire_dot_v1_dot_prompt__service__pb2.DiffVersionsRequest.SerializeToString,
+            promptwire_dot_v1_dot_prompt__service__pb2.DiffVersionsResponse.FromString,
             options,
             channel_credentials,
             insecure,

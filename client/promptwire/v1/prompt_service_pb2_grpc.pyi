@@ -79,6 +79,8 @@ class PromptServiceStub:
     """Releases, newest first, a page at a time; kept for ever."""
     ListAudit: grpc.UnaryUnaryMultiCallable[promptwire.v1.prompt_service_pb2.ListAuditRequest, promptwire.v1.prompt_service_pb2.ListAuditResponse]
     """Every write of the namespace, oldest first, a page at a time; kept for ever."""
+    DiffVersions: grpc.UnaryUnaryMultiCallable[promptwire.v1.prompt_service_pb2.DiffVersionsRequest, promptwire.v1.prompt_service_pb2.DiffVersionsResponse]
+    """What differs between two versions of a prompt, by lines and words."""
     Watch: grpc.StreamStreamMultiCallable[promptwire.v1.prompt_service_pb2.WatchRequest, promptwire.v1.prompt_service_pb2.WatchResponse]
     """Keeps an agent's copy of its prompts right: see WatchRequest and docs/protocol.md."""
     StreamChanges: grpc.UnaryStreamMultiCallable[promptwire.v1.prompt_service_pb2.StreamChangesRequest, promptwire.v1.prompt_service_pb2.StreamChangesResponse]
@@ -141,6 +143,8 @@ class PromptServiceAsyncStub(PromptServiceStub):
     """Releases, newest first, a page at a time; kept for ever."""
     ListAudit: grpc.aio.UnaryUnaryMultiCallable[promptwire.v1.prompt_service_pb2.ListAuditRequest, promptwire.v1.prompt_service_pb2.ListAuditResponse]  # type: ignore[assignment]
     """Every write of the namespace, oldest first, a page at a time; kept for ever."""
+    DiffVersions: grpc.aio.UnaryUnaryMultiCallable[promptwire.v1.prompt_service_pb2.DiffVersionsRequest, promptwire.v1.prompt_service_pb2.DiffVersionsResponse]  # type: ignore[assignment]
+    """What differs between two versions of a prompt, by lines and words."""
     Watch: grpc.aio.StreamStreamMultiCallable[promptwire.v1.prompt_service_pb2.WatchRequest, promptwire.v1.prompt_service_pb2.WatchResponse]  # type: ignore[assignment]
     """Keeps an agent's copy of its prompts right: see WatchRequest and docs/protocol.md."""
     StreamChanges: grpc.aio.UnaryStreamMultiCallable[promptwire.v1.prompt_service_pb2.StreamChangesRequest, promptwire.v1.prompt_service_pb2.StreamChangesResponse]  # type: ignore[assignment]
@@ -350,6 +354,14 @@ class PromptServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[promptwire.v1.prompt_service_pb2.ListAuditResponse, collections.abc.Awaitable[promptwire.v1.prompt_service_pb2.ListAuditResponse]]:
         """Every write of the namespace, oldest first, a page at a time; kept for ever."""
+
+    @abc.abstractmethod
+    def DiffVersions(
+        self,
+        request: promptwire.v1.prompt_service_pb2.DiffVersionsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[promptwire.v1.prompt_service_pb2.DiffVersionsResponse, collections.abc.Awaitable[promptwire.v1.prompt_service_pb2.DiffVersionsResponse]]:
+        """What differs between two versions of a prompt, by lines and words."""
 
     @abc.abstractmethod
     def Watch(

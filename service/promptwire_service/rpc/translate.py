@@ -39,7 +39,13 @@ from promptwire_service.domain.reads import CACHED, Freshness
 from promptwire_service.domain.records import PromptRecord, Revision, VersionRecord
 from promptwire_service.domain.status import CacheStatus, WatcherStatus
 
-_Reads = pb.GetPromptRequest | pb.GetPromptVersionRequest | pb.ResolveRequest | pb.BatchResolveRequest
+_Reads = (
+    pb.GetPromptRequest
+    | pb.GetPromptVersionRequest
+    | pb.ResolveRequest
+    | pb.BatchResolveRequest
+    | pb.DiffVersionsRequest
+)
 
 
 class _Write(Protocol):

@@ -17,9 +17,15 @@ EXPORTED = {
     "AsyncClient",
     "Client",
     "ClientStatus",
+    "Config",
     "ConflictError",
     "Convergence",
     "Deleted",
+    "DiffHunk",
+    "DiffLine",
+    "DiffPart",
+    "DiffSegment",
+    "DiffSide",
     "Exposure",
     "Handle",
     "InvalidArgumentError",
@@ -29,6 +35,7 @@ EXPORTED = {
     "NotFoundError",
     "PermissionDeniedError",
     "Prompt",
+    "PromptDiff",
     "PromptNotFoundError",
     "PromptVersion",
     "PromptwireError",
@@ -68,7 +75,7 @@ def test_the_version_is_the_distributions() -> None:
     [
         ("import promptwire", ["grpc", "google.protobuf", "dataclasses", "asyncio"]),
         ("from promptwire import PromptwireError, PromptVersion, Revision", ["grpc", "google.protobuf"]),
-        ("import promptwire; promptwire.Client()", ["google.rpc", "promptwire_service"]),
+        ("import promptwire; promptwire.Client()", ["google.rpc", "promptwire_service", "promptwire.files", "yaml"]),
     ],
 )
 def test_an_import_brings_only_what_it_needs(code: str, absent: list[str]) -> None:

@@ -11,6 +11,7 @@ from grpc_status import rpc_status
 
 from promptwire_service.rpc.admin_service import AdminService
 from promptwire_service.rpc.binding import bind
+from promptwire_service.rpc.diffs import DiffService
 from promptwire_service.rpc.listening import listen
 from promptwire_service.rpc.prompt_service import PromptService
 from promptwire_service.rpc.release_service import ReleaseService
@@ -45,6 +46,7 @@ async def serving(below: Below, streams: object | None = None) -> AsyncIterator[
                 PROMPTS,
                 PromptService(below.registry),
                 ReleaseService(below.registry, 60.0),
+                DiffService(below.registry),
                 SearchService(below.registry),
                 streams or NoStreams(),
             ),

@@ -1,0 +1,233 @@
+"""`promptwire export`, `plan`, `apply` and `import`: a namespace as a folder of files. See docs/prompts-as-code.md."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from promptwire.cli.diff import unified_text
+from promptwire.cli.failures import REFUSED, UsageError
+from promptwire.cli.progress import bar
+from promptwire.cli.session import Session, command
+
+if TYPE_CHECKING:
+    from promptwire.client import Client
+    from promptwire.files.plan import Plan
+    from promptwire.files.prompt_file import PromptFile
+    from promptwire.values import Release
+
+Folder = Annotated[Path, typer.Argument(help="Folder of .prompt.yaml files.", metavar="DIR", show_default=False)]
+Aliases = Annotated[
+    bool, typer.Option("--aliases", help="Make and move aliases as the files say, too; else they are left alone.")
+]
+
+
+def export(
+    session: Session,
+    folder: Folder,
+    prefix: Annotated[str, typer.Option(help="Only prompts whose name begins so.", metavar="PREFIX")] = "",
+    all_versions: Annotated[
+        bool, typer.Option("--all-versions", help="Every version, for a backup that `import` takes; else the newest.")
+    ] = False,
+    prune: Annotated[bool, typer.Option("--prune", help="Remove the files of prompts that are there no more.")] = False,
+) -> None:
+    """Write a namespace into a folder, a readable file a prompt; files that are right already are not touched."""
+    with _files_named(), session.client() as client:
+        counts = _export(session, client, folder, prefix, all_versions=all_versions, prune=prune)
+    if session.out.json:
+        session.out.document(counts)
+        return
+    for alias in counts["splits"]:
+        session.out.note(f"{alias} left out: a file has no splits")
+    session.out.line(f"{folder}: {counts['written']} written, {counts['unchanged']} unchanged, {_gone(counts)}")
+
+
+def _gone(counts: dict[str, Any]) -> str:
+    if counts["stale"]:
+        return f"{len(counts['stale'])} of prompts that are there no more (--prune removes them)"
+    return f"{len(counts['removed'])} removed"
+
+
+def _export(
+    session: Session, client: "Client", folder: Path, prefix: str, *, all_versions: bool, prune: bool
+) -> dict[str, Any]:
+    from promptwire.files import folder as folders
+    from promptwire.files import registry
+    from promptwire.files.prompt_file import write
+
+    held = registry.prompts(client, prefix)
+    # A file's place may depend on all prompts' names, also of those that are not exported now.
+    places, here = folders.places(folder, registry.prompts(client) if prefix else held)
+    written = 0
+    with bar("export", len(held), shown=not session.out.json) as advance:
+        for prompt in _exported(client, held, all_versions=all_versions):
+            written += folders.write_file(folder, places[prompt.name], write(prompt))
+            advance(1)
+    stale = [path for name, path in here.items() if name not in held and name.startswith(prefix)]
+    for path in stale if prune else ():
+        path.unlink()
+    return {
+        "written": written,
+        "unchanged": len(held) - written,
+        "removed": [str(path) for path in stale] if prune else [],
+        "stale": [] if prune else [str(path) for path in stale],
+        "splits": [f"{prompt.name}@{alias}" for prompt in held.values() for alias in prompt.splits],
+    }
+
+
+def _exported(client: "Client", held: dict[str, Any], *, all_versions: bool) -> Iterator["PromptFile"]:
+    from promptwire.files import registry
+
+    if all_versions:
+        yield from (registry.whole_file(client, prompt) for prompt in held.values())
+    else:
+        newest = registry.newest(client, held.values())
+        yield from (registry.newest_file(held[version.name], version) for version in newest)
+
+
+def plan(
+    session: Session,
+    folder: Folder,
+    aliases: Aliases = False,
+    check: Annotated[bool, typer.Option("--check", help="Exit code 1 if anything would change.")] = False,
+    files_only: Annotated[
+        bool, typer.Option("--files-only", help="Only read the files, for what breaks a rule; asks no registry.")
+    ] = False,
+) -> None:
+    """Tell what `apply` would change, without doing it."""
+    from promptwire.files.plan import make_plan
+
+    with _files_named():
+        files = _read(session, folder)
+        if files_only:
+            _told_read(session, len(files))
+            return
+        with session.client() as client:
+            planned = make_plan(client, files, aliases=aliases)
+    if session.out.json:
+        session.out.document(_document(planned))
+    else:
+        _show(session, planned)
+    if check and planned:
+        raise typer.Exit(REFUSED)
+
+
+def apply(
+    session: Session,
+    folder: Folder,
+    aliases: Aliases = False,
+    title: Annotated[str, typer.Option(help="What the release is called.", metavar="TEXT")] = "Apply",
+    reason: Annotated[str, typer.Option(help="Why, for the history.", metavar="TEXT", show_default=False)] = "",
+) -> None:
+    """Register the prompts that differ from their files, all or nothing. Run twice, it does nothing the second time."""
+    from promptwire.files.plan import apply_plan, make_plan
+
+    with _files_named():
+        files = _read(session, folder)
+        with session.client() as client:
+            planned = make_plan(client, files, aliases=aliases)
+            done = apply_plan(client, planned, title, reason)
+    if session.out.json:
+        session.out.document({**_document(planned), "release": done.number if done else None})
+        return
+    if done is None:
+        session.out.line(f"nothing to do: {planned.unchanged} unchanged")
+        return
+    _tell(session, done)
+
+
+def _tell(session: Session, done: "Release") -> None:
+    for effect in done.effects:
+        if effect.alias is None:
+            session.out.line(f"registered {effect.name} version {effect.version}")
+        else:
+            session.out.line(f"{effect.name}@{effect.alias}: {effect.previous_version or 'none'} -> {effect.version}")
+    session.out.line(f"release {done.number}: `promptwire release undo {done.number}` takes its moves back")
+
+
+def import_(session: Session, folder: Folder) -> None:
+    """Bring an export into an empty namespace, aliases too; with --all-versions, versions keep their numbers."""
+    from promptwire.files.restore import restore
+
+    with _files_named():
+        files = _read(session, folder)
+        total = sum(len(file.versions) for file in files)
+        with session.client() as client, bar("import", total, shown=not session.out.json) as advance:
+            restored = restore(client, files, advance)
+    if session.out.json:
+        session.out.document({"prompts": len(files), **asdict(restored)})
+        return
+    session.out.line(f"{len(files)} prompts: {restored.versions} versions registered, {restored.aliases} aliases set")
+    for alias in restored.left_out:
+        session.out.note(f"{alias} left out: the files do not have its version (export with --all-versions)")
+
+
+def _told_read(session: Session, count: int) -> None:
+    if session.out.json:
+        session.out.document({"prompts": count})
+    else:
+        session.out.line(f"{count} prompts read")
+
+
+def _read(session: Session, folder: Path) -> list["PromptFile"]:
+    from promptwire.files import folder as folders
+
+    total = len(folders.files_in(folder))
+    with bar("read", total, shown=not session.out.json) as advance:
+        files = []
+        for found in folders.read_folder(folder):
+            files.append(found.prompt)
+            advance(1)
+    if not files:
+        raise UsageError(f"{folder} has no file that ends in {folders.SUFFIX}")
+    return files
+
+
+@contextmanager
+def _files_named() -> Iterator[None]:
+    """A file that breaks a rule is wrong usage: nothing was sent."""
+    from promptwire.files.reading import FileError
+
+    try:
+        yield
+    except FileError as error:
+        raise UsageError(str(error)) from error
+
+
+def _document(planned: "Plan") -> dict[str, Any]:
+    return {
+        "registrations": [
+            {"name": one.name, "path": one.path, "before": one.before, "parts": [asdict(part) for part in one.parts]}
+            for one in planned.registrations
+        ],
+        "moves": [asdict(move) for move in planned.moves],
+        "unchanged": planned.unchanged,
+    }
+
+
+def _show(session: Session, planned: "Plan") -> None:
+    from promptwire.diffs import unified
+
+    for one in planned.registrations:
+        session.out.line(f"register {one.name}: {f'after version {one.before}' if one.before else 'new'} ({one.path})")
+        for part in one.parts if one.before else ():
+            text = unified(part, f"prompts:/{one.name}/{one.before}", one.path)
+            if session.out.for_people:
+                session.out.coloured(unified_text(text))
+            else:
+                session.out.raw(text)
+    for move in planned.moves:
+        after = move.after or "the new version"
+        session.out.line(f"move {move.name}@{move.alias}: {move.before or 'none'} -> {after}")
+    counts = f"{len(planned.registrations)} to register, {len(planned.moves)} to move, {planned.unchanged} unchanged"
+    session.out.line(counts)
+
+
+def add_to(app: typer.Typer) -> None:
+    command(app, "export")(export)
+    command(app, "plan")(plan)
+    command(app, "apply")(apply)
+    command(app, "import")(import_)

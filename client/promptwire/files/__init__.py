@@ -1,0 +1,1 @@
+"""Prompts in files: reading and writing YAML exactly, folders of prompts, what applying one would change."""

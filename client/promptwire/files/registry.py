@@ -1,0 +1,56 @@
+"""What the registry holds, read for comparing it with files, many prompts in a round trip."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from promptwire.files.prompt_file import NEWEST, FileVersion, PromptFile, content_of
+from promptwire.values import Prompt, PromptVersion
+
+if TYPE_CHECKING:
+    from promptwire.client import Client
+
+Item = TypeVar("Item")
+
+_BATCH: Final = 50
+"""Prompts of 1 MiB each, with their tags, fit into one message."""
+
+
+def prompts(client: "Client", prefix: str = "") -> dict[str, Prompt]:
+    """By name; those without any version left are not among them."""
+    return {prompt.name: prompt for prompt in client.list_prompts(prefix) if prompt.latest_version}
+
+
+def newest(client: "Client", wanted: Iterable[Prompt]) -> Iterator[PromptVersion]:
+    """The newest version of each, as the list told it."""
+    for some in batches(list(wanted), _BATCH):
+        yield from client.load_prompts([f"{prompt.name}/{prompt.latest_version}" for prompt in some])
+
+
+def newest_file(prompt: Prompt, version: PromptVersion) -> PromptFile:
+    """An alias at the newest version is told as such: elsewhere it has another number."""
+    aliases = {alias: NEWEST if target == version.version else target for alias, target in prompt.aliases.items()}
+    return PromptFile(name=prompt.name, versions=(_version(version, numbered=False),), aliases=aliases)
+
+
+def whole_file(client: "Client", prompt: Prompt) -> PromptFile:
+    """With all versions that are not deleted."""
+    versions = sorted(client.list_prompt_versions(prompt.name), key=lambda version: version.version)
+    return PromptFile(
+        name=prompt.name,
+        versions=tuple(_version(version, numbered=True) for version in versions),
+        aliases=prompt.aliases,
+        prompt_tags=prompt.tags,
+    )
+
+
+def _version(version: PromptVersion, *, numbered: bool) -> FileVersion:
+    return FileVersion(
+        content=content_of(version),
+        commit_message=version.commit_message,
+        tags=version.tags,
+        number=version.version if numbered else None,
+    )
+
+
+def batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
+    return (items[start : start + size] for start in range(0, len(items), size))

@@ -1,0 +1,144 @@
+"""An export brought into an empty namespace: every version under its number, aliases where they were.
+
+An import that was interrupted is run again: what is there already, and is what the files say, is passed by.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from promptwire.domain.content import Content
+from promptwire.errors import ConflictError
+from promptwire.files import registry
+from promptwire.files.prompt_file import NEWEST, FileVersion, PromptFile, content_of
+from promptwire.values import Move, Prompt, Register
+
+if TYPE_CHECKING:
+    from promptwire.client import Client
+
+TITLE: Final = "Import"
+_STEPS_MAX: Final = 500
+_BATCH_MAX_BYTES: Final = 8 << 20
+_GONE: Final = FileVersion(content=Content("deleted before the export"), commit_message="Deleted before the export")
+"""Stands for a version that the export does not have, so that those after it keep their numbers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restored:
+    """What an import did."""
+
+    versions: int
+    aliases: int
+    left_out: tuple[str, ...]
+    """Aliases to versions that the files do not have, as name@alias."""
+
+
+def restore(client: "Client", files: Sequence[PromptFile], progress: Callable[[int], None]) -> Restored:
+    """Raises ConflictError, before anything is written, where the namespace has something else under a file's name."""
+    held = registry.prompts(client)
+    files = [_numbered(file) for file in files]
+    here = [file for file in files if file.name in held]
+    _check(client, here, held)
+    by_file = [(file, list(_registers(file, held.get(file.name)))) for file in files]
+    _check_numbers(client, [(file, _last(held.get(file.name)) + 1, steps[0]) for file, steps in by_file if steps])
+    steps = [step for _, some in by_file for step in some]
+    moves, left_out = _moves(files, held)
+    for batch in _batches(steps):
+        client.release(TITLE, batch)
+        progress(len(batch))
+    for file in files:
+        _delete_fillers(client, file, held.get(file.name))
+    for some in registry.batches(moves, _STEPS_MAX):
+        client.release(TITLE, some)
+    for file in files:
+        known = held.get(file.name)
+        if file.prompt_tags and (known is None or dict(known.tags) != dict(file.prompt_tags)):
+            client.set_prompt_tags(file.name, file.prompt_tags)
+    registered = sum(step.template != _GONE.content.text for step in steps)
+    return Restored(versions=registered, aliases=len(moves), left_out=tuple(left_out))
+
+
+def _numbered(file: PromptFile) -> PromptFile:
+    """The newest version alone becomes version 1."""
+    if file.newest.number is not None:
+        return file
+    return replace(file, versions=(replace(file.newest, number=1),))
+
+
+def _check(client: "Client", files: Sequence[PromptFile], held: dict[str, Prompt]) -> None:
+    newest = {one.name: one for one in registry.newest(client, [held[file.name] for file in files])}
+    for file in files:
+        version = newest[file.name]
+        same = next((one for one in file.versions if one.number == version.version), None)
+        wanted = same.content if same else _GONE.content
+        if wanted.digest != content_of(version).digest:
+            raise ConflictError(
+                f"the namespace has a prompt {file.name} already, and its version {version.version} is not the one in "
+                f"{file.path}; import goes into an empty namespace, --namespace names another one",
+                "PROMPT_EXISTS",
+                {"name": file.name},
+            )
+
+
+def _check_numbers(client: "Client", firsts: Sequence[tuple[PromptFile, int, Register]]) -> None:
+    """Whether versions will get their numbers: a prompt that was deleted or purged goes on after its last one."""
+    expected = {file.name: (file, number) for file, number, _ in firsts}
+    for batch in _batches([step for _, _, step in firsts]):
+        for effect in client.release(TITLE, batch, dry_run=True).effects:
+            file, number = expected[effect.name]
+            if effect.problem or effect.version != number:
+                problem = effect.problem or f"its next version would be {effect.version}, not {number}"
+                raise ConflictError(
+                    f"{file.path} cannot be imported: {problem}; --namespace names an empty namespace",
+                    "PROMPT_EXISTS",
+                    {"name": file.name},
+                )
+
+
+def _last(prompt: Prompt | None) -> int:
+    return max(prompt.latest_version, *prompt.deleted_versions, 0) if prompt else 0
+
+
+def _registers(file: PromptFile, prompt: Prompt | None) -> Iterator[Register]:
+    by_number = {version.number: version for version in file.versions}
+    done = _last(prompt)
+    for number in range(done + 1, (file.newest.number or 0) + 1):
+        version = by_number.get(number, _GONE)
+        # Later steps follow on this one: only the first can tell what it expects to find.
+        expected = (prompt.latest_version if prompt else 0) if number == done + 1 else None
+        yield version.register(file.name, expected)
+
+
+def _delete_fillers(client: "Client", file: PromptFile, prompt: Prompt | None) -> None:
+    there = {version.number for version in file.versions} | set(prompt.deleted_versions if prompt else ())
+    for number in range(1, file.newest.number or 0):
+        if number not in there:
+            client.delete_prompt_version(file.name, number, reason=_GONE.commit_message)
+
+
+def _moves(files: Sequence[PromptFile], held: dict[str, Prompt]) -> tuple[list[Move], list[str]]:
+    moves, left_out = [], []
+    for file in files:
+        known = held[file.name].aliases if file.name in held else {}
+        numbers = {version.number for version in file.versions}
+        for alias, target in sorted(file.aliases.items()):
+            number = (file.newest.number or 0) if target == NEWEST else target
+            if number not in numbers:
+                left_out.append(f"{file.name}@{alias}")
+            elif known.get(alias) != number:
+                moves.append(Move(name=file.name, alias=alias, version=number, expected_version=known.get(alias) or 0))
+    return moves, left_out
+
+
+def _batches(steps: Sequence[Register]) -> Iterator[list[Register]]:
+    batch: list[Register] = []
+    size = 0
+    for step in steps:
+        cost = len(step.template.encode()) + 1_000
+        if batch and (size + cost > _BATCH_MAX_BYTES or len(batch) == _STEPS_MAX):
+            yield batch
+            batch, size = [], 0
+        batch.append(step)
+        size += cost
+    if batch:
+        yield batch

@@ -1,0 +1,38 @@
+"""Two versions share the traffic: each customer always gets the same one, and the better one becomes champion.
+
+Prints:
+
+    of 1000 customers 506 get version 1, 494 version 2
+    customer-7 gets the same one again: True
+    the callback told 1001 exposures
+    version 2 won: champion and production are version 2
+    customer-7 gets version 2
+"""
+
+from collections import Counter
+
+import promptwire
+
+exposures: list[promptwire.Exposure] = []
+client = promptwire.Client(on_exposure=exposures.append)  # for your analytics: who got what
+client.register_prompt("telco", "Help.")
+client.register_prompt("telco", "Help step by step.")
+client.set_prompt_alias_split("telco", "production", {1: 50, 2: 50}, salt="2026-11")
+
+given = {
+    customer: client.load_prompt("telco@production", key=customer).version
+    for customer in (f"customer-{number}" for number in range(1_000))
+}
+counts = Counter(given.values())
+print(f"of {len(given)} customers {counts[1]} get version 1, {counts[2]} version 2")
+again = client.load_prompt("telco@production", key="customer-7").version
+print("customer-7 gets the same one again:", again == given["customer-7"])
+print(f"the callback told {len(exposures)} exposures")
+
+quality = {1: 0.71, 2: 0.93}  # here your evaluation speaks
+winner = max(quality, key=lambda version: quality[version])
+client.release("A/B test 2026-11", {"telco@production": winner, "telco@champion": winner}, reason=f"quality {quality}")
+champion, live = client.load_prompts(["telco@champion", "telco@production"])
+print(f"version {winner} won: champion and production are version {live.version}")
+assert champion == live
+print(f"customer-7 gets version {client.load_prompt('telco@production', key='customer-7').version}")
