@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from promptwire import genai
     from promptwire.aio import AsyncClient
+    from promptwire.champions import Champion
     from promptwire.client import Client
     from promptwire.config import Config
     from promptwire.diffs import DiffHunk, DiffLine, DiffPart, DiffSegment, DiffSide, PromptDiff
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
         Exposure,
         KeptWrite,
         LaggingAgent,
+        MetricSummary,
         Move,
         Prompt,
         PromptVersion,
@@ -51,6 +53,7 @@ __all__ = [
     "AliasMove",
     "AliasNotFoundError",
     "AsyncClient",
+    "Champion",
     "Client",
     "ClientStatus",
     "Config",
@@ -67,6 +70,7 @@ __all__ = [
     "InvalidArgumentError",
     "KeptWrite",
     "LaggingAgent",
+    "MetricSummary",
     "Move",
     "NotFoundError",
     "PermissionDeniedError",
@@ -114,6 +118,8 @@ _HOMES = {
     "Config": "config",
     "Convergence": "values",
     "LaggingAgent": "values",
+    "MetricSummary": "values",
+    "Champion": "champions",
     "Handle": "handle",
     "Prompt": "values",
     "PromptVersion": "values",

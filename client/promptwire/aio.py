@@ -14,6 +14,7 @@ from promptwire._core.core import Core
 from promptwire._core.operations import Operation, Page
 from promptwire._core.steps import drive
 from promptwire._core.wanted import Consistency, Wanted
+from promptwire.champions import Champion
 from promptwire.config import Config, read_config
 from promptwire.diffs import PromptDiff
 from promptwire.domain import limits
@@ -27,6 +28,7 @@ from promptwire.values import (
     Convergence,
     Deleted,
     KeptWrite,
+    MetricSummary,
     Move,
     Prompt,
     PromptVersion,
@@ -333,6 +335,56 @@ class AsyncClient:
     def audit(self, after: int = 0) -> AsyncIterator[KeptWrite]:
         """See Client.audit."""
         return self._pages(self._core.operations.list_audit(after))
+
+    async def log_prompt_metrics(
+        self,
+        prompt: PromptVersion | str,
+        metrics: Mapping[str, float],
+        run_id: str | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
+        """See Client.log_prompt_metrics."""
+        await drive(self._core.observe(prompt, metrics, run_id, tags))
+
+    async def flush_prompt_metrics(self, timeout: float = 10.0) -> None:
+        """See Client.flush_prompt_metrics."""
+        await asyncio.to_thread(self._core.observations.flush, checks.seconds(timeout, "timeout"))
+
+    async def query_prompt_metrics(
+        self,
+        name: str,
+        metric: str | None = None,
+        version: int | None = None,
+        alias: str | None = None,
+        since: datetime | float | None = None,
+        until: datetime | float | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> list[MetricSummary]:
+        """See Client.query_prompt_metrics."""
+        operation = self._core.operations.query_metrics(name, metric, version, alias, since, until, tags)
+        return await self._call(operation)
+
+    async def choose_champion(
+        self,
+        name: str,
+        metric: str,
+        candidates: Iterable[int | str],
+        *,
+        since: datetime | float | None = None,
+        minimize: bool = False,
+        alpha: float = 0.05,
+        min_samples: int = 30,
+        min_effect: float = 0.0,
+        apply: bool = False,
+        also: Iterable[str] = (),
+        reason: str = "",
+    ) -> Champion:
+        """See Client.choose_champion."""
+        return await drive(
+            self._core.choose_champion(
+                name, metric, candidates, since, minimize, alpha, min_samples, min_effect, apply, also, reason
+            )
+        )
 
     def status(self) -> ClientStatus:
         """See Client.status."""

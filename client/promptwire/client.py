@@ -14,6 +14,7 @@ from promptwire._core.feed import Feed
 from promptwire._core.operations import Operation, Page
 from promptwire._core.steps import run
 from promptwire._core.wanted import Consistency, Wanted
+from promptwire.champions import Champion
 from promptwire.config import Config, read_config
 from promptwire.diffs import PromptDiff
 from promptwire.domain import limits
@@ -27,6 +28,7 @@ from promptwire.values import (
     Convergence,
     Deleted,
     KeptWrite,
+    MetricSummary,
     Move,
     Prompt,
     PromptVersion,
@@ -424,6 +426,72 @@ class Client:
     def audit(self, after: int = 0) -> Iterator[KeptWrite]:
         """Every write of the namespace after a revision number, oldest first, for ever; pages are fetched as needed."""
         return self._pages(self._core.operations.list_audit(after))
+
+    def log_prompt_metrics(
+        self,
+        prompt: PromptVersion | str,
+        metrics: Mapping[str, float],
+        run_id: str | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
+        """Notes what was observed of a prompt: a PromptVersion, or a reference, whose alias is noted as well.
+
+        Returns at once: observations are sent in the background, about once a second, each once, and the last ones
+        when the client closes. While the service is out of reach up to 20,000 wait; `status()` tells how many, and how
+        many were dropped. `run_id` becomes a tag. Raises InvalidArgumentError, and what load_prompt does for a
+        reference that was not loaded yet.
+        """
+        run(self._core.observe(prompt, metrics, run_id, tags))
+
+    def flush_prompt_metrics(self, timeout: float = 10.0) -> None:
+        """Returns once the service has taken all that was logged. Raises UnavailableError when it has not in time."""
+        self._core.observations.flush(checks.seconds(timeout, "timeout"))
+
+    def query_prompt_metrics(
+        self,
+        name: str,
+        metric: str | None = None,
+        version: int | None = None,
+        alias: str | None = None,
+        since: datetime | float | None = None,
+        until: datetime | float | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> list[MetricSummary]:
+        """What was observed: count, mean, standard deviation, extremes and quantiles, by version and metric.
+
+        Of one metric, version or alias; within a time (aware datetimes, or milliseconds since 1970), which counts by
+        the hour; of what has these tags.
+        """
+        operation = self._core.operations.query_metrics(name, metric, version, alias, since, until, tags)
+        return self._call(operation)
+
+    def choose_champion(
+        self,
+        name: str,
+        metric: str,
+        candidates: Iterable[int | str],
+        *,
+        since: datetime | float | None = None,
+        minimize: bool = False,
+        alpha: float = 0.05,
+        min_samples: int = 30,
+        min_effect: float = 0.0,
+        apply: bool = False,
+        also: Iterable[str] = (),
+        reason: str = "",
+    ) -> Champion:
+        """Which of these candidates (versions, or aliases of one version) is best by a metric, if surely one is.
+
+        Welch's t test, two-sided at `alpha`, of the best mean against each other one, adjusted for several (Holm);
+        each needs `min_samples`, and the difference at least `min_effect` pooled standard deviations (Hedges' g). With
+        `apply` a winner gets the aliases `champion` and those of `also`, in one release, if none of them moved
+        meanwhile. Needs scipy: pip install 'promptwire[experiments]'.
+        """
+        return run(
+            self._core.choose_champion(
+                name, metric, candidates, since, minimize, alpha, min_samples, min_effect, apply, also, reason
+            )
+        )
 
     def status(self) -> ClientStatus:
         """How this client's copy of its prompts is; calls nobody."""

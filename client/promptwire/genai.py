@@ -21,6 +21,7 @@ from promptwire.values import (
     AliasMove,
     Deleted,
     KeptWrite,
+    MetricSummary,
     Move,
     Prompt,
     PromptVersion,
@@ -38,6 +39,7 @@ __all__ = [
     "delete_prompt_version",
     "delete_prompt_version_tag",
     "diff_prompt_versions",
+    "flush_prompt_metrics",
     "get_client",
     "get_prompt",
     "get_prompt_version",
@@ -49,7 +51,9 @@ __all__ = [
     "load_prompt",
     "load_prompt_as_of",
     "load_prompts",
+    "log_prompt_metrics",
     "prompt_alias_history",
+    "query_prompt_metrics",
     "register_prompt",
     "release",
     "rollback_prompt_alias",
@@ -322,3 +326,31 @@ def set_prompt_alias_split(
         reason=reason,
         wait_for_agents=wait_for_agents,
     )
+
+
+def log_prompt_metrics(
+    prompt: PromptVersion | str,
+    metrics: Mapping[str, float],
+    run_id: str | None = None,
+    tags: Mapping[str, str] | None = None,
+) -> None:
+    """See Client.log_prompt_metrics."""
+    get_client().log_prompt_metrics(prompt, metrics, run_id, tags)
+
+
+def flush_prompt_metrics(timeout: float = 10.0) -> None:
+    """See Client.flush_prompt_metrics."""
+    get_client().flush_prompt_metrics(timeout)
+
+
+def query_prompt_metrics(
+    name: str,
+    metric: str | None = None,
+    version: int | None = None,
+    alias: str | None = None,
+    since: datetime | float | None = None,
+    until: datetime | float | None = None,
+    tags: Mapping[str, str] | None = None,
+) -> list[MetricSummary]:
+    """See Client.query_prompt_metrics."""
+    return get_client().query_prompt_metrics(name, metric, version, alias, since, until, tags)

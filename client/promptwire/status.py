@@ -28,6 +28,10 @@ class ClientStatus:
     prompts: int
     """Prompts followed."""
     reconnects: int
+    metrics_waiting: int
+    """Observations that the service has not taken yet."""
+    metrics_dropped: int
+    """Observations that were dropped since there was no room, or the service refused them."""
     last_error: str
     """Why the last stream ended; empty when none did."""
 

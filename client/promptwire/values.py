@@ -391,3 +391,22 @@ class Exposure:
     """None when the load drew."""
     bucket: int
     """0 to 9,999."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricSummary:
+    """What one metric of one version was like."""
+
+    name: str
+    version: int
+    metric: str
+    count: int
+    mean: float
+    std: float
+    """Standard deviation of the sample; 0 for a single observation."""
+    min: float
+    max: float
+    p50: float
+    """Half are at most this; within 1 % of the value, as the next ones."""
+    p95: float
+    p99: float

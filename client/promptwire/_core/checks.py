@@ -4,6 +4,8 @@ Only what protobuf and JSON could not carry is refused here; the registry's rule
 """
 
 import json
+import math
+import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
@@ -12,6 +14,7 @@ from promptwire.domain.references import Reference, parse_reference
 from promptwire.domain.violations import InvalidValueError, shape
 from promptwire.errors import InvalidArgumentError
 
+_METRIC = re.compile(rf"[A-Za-z0-9_.\-/]{{1,{limits.METRIC_MAX_CHARS}}}\Z")
 _TIME_MAX_MS = 253_402_300_799_999
 """The end of the year 9999, past which no protobuf Timestamp goes."""
 
@@ -75,6 +78,52 @@ def weights(value: object) -> dict[int, float]:
         if isinstance(weight, bool) or not isinstance(weight, int | float):
             raise invalid("weights", f"must be numbers; got {type(weight).__name__}")
     return {number(version, "weights"): float(weight) for version, weight in value.items()}
+
+
+def observed(values: object, run_id: object, given_tags: object) -> tuple[dict[str, float], dict[str, str]]:
+    """Values by metric, and tags, of which the run is one."""
+    if not isinstance(values, Mapping) or not 1 <= len(values) <= limits.METRICS_MAX:
+        raise invalid("metrics", f"must be a mapping of 1-{limits.METRICS_MAX} names to numbers; got {values!r:.80}")
+    numbers: dict[str, float] = {}
+    for metric, value in values.items():
+        if not _METRIC.match(text(metric, "metrics")):
+            rule = f"must be 1-{limits.METRIC_MAX_CHARS} of A-Z a-z 0-9 _ . - /"
+            raise invalid("metrics", f"a metric's name {rule} ; got {shape(metric)}")
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise invalid(f"metrics[{metric}]", f"must be a finite number; got {value!r:.80}")
+        numbers[metric] = float(value)
+    found = {} if given_tags is None else tags(given_tags)
+    if run_id is not None:
+        found["run_id"] = text(run_id, "run_id")
+    if len(found) > limits.METRIC_TAGS_MAX:
+        raise invalid("tags", f"must be at most {limits.METRIC_TAGS_MAX}, with run_id; got {len(found)}")
+    for one in (*found, *found.values()):
+        if not 1 <= len(one) <= limits.METRIC_TAG_MAX_CHARS or "\0" in one:
+            raise invalid(
+                "tags", f"keys and values must be 1-{limits.METRIC_TAG_MAX_CHARS} characters; got {shape(one)}"
+            )
+    return numbers, found
+
+
+def candidates(given: object, aliases: Mapping[str, int]) -> list[int]:
+    """Versions, of numbers and aliases; at least two different ones."""
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise invalid("candidates", f"must be several versions or aliases; got {type(given).__name__}")
+    found = []
+    for one in given:
+        if isinstance(one, str) and one not in aliases:
+            known = ", ".join(sorted(aliases)[:10]) or "none"
+            raise invalid("candidates", f"there is no alias {shape(one)} with one version; there are {known}")
+        found.append(aliases[one] if isinstance(one, str) else number(one, "candidates"))
+    if len(set(found)) != len(found) or len(found) < 2:
+        raise invalid("candidates", f"must be at least two different versions; got {found}")
+    return found
+
+
+def share(value: object, field: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1:
+        raise invalid(field, f"must be a number between 0 and 1; got {value!r}")
+    return float(value)
 
 
 def one_of(**given: object) -> None:

@@ -17,6 +17,7 @@ from promptwire.errors import PromptwireError, UnavailableError
 from promptwire.options import Options
 from promptwire.v1 import prompt_service_pb2 as pb
 from promptwire.v1.admin_service_pb2_grpc import AdminServiceStub
+from promptwire.v1.metrics_service_pb2_grpc import MetricsServiceStub
 from promptwire.v1.prompt_service_pb2_grpc import PromptServiceStub
 
 _CHANNEL_OPTIONS: list[tuple[str, int | str]] = [
@@ -59,6 +60,7 @@ class Stubs:
 
     prompts: PromptServiceStub
     admin: AdminServiceStub
+    metrics: MetricsServiceStub
 
 
 class Connection:
@@ -130,8 +132,10 @@ class Connection:
                 if self.closed:
                     raise closed_error()
                 if self._stubs is None:
-                    self._channel = grpc.insecure_channel(self._options.target, _CHANNEL_OPTIONS)
-                    self._stubs = Stubs(PromptServiceStub(self._channel), AdminServiceStub(self._channel))
+                    channel = self._channel = grpc.insecure_channel(self._options.target, _CHANNEL_OPTIONS)
+                    self._stubs = Stubs(
+                        PromptServiceStub(channel), AdminServiceStub(channel), MetricsServiceStub(channel)
+                    )
                 stubs = self._stubs
         return stubs
 

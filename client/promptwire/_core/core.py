@@ -21,6 +21,7 @@ from promptwire._core.feed import Feed
 from promptwire._core.flight import Flight
 from promptwire._core.lease import Clock, Lease
 from promptwire._core.live import LiveTable
+from promptwire._core.observations import Observations, Observed
 from promptwire._core.operations import Operation, Operations
 from promptwire._core.rpc_errors import revision_of
 from promptwire._core.split_alias import Meaning, SplitAlias
@@ -28,14 +29,16 @@ from promptwire._core.steps import Arrival, Steps
 from promptwire._core.stream import Stream
 from promptwire._core.wanted import ANY, Wanted
 from promptwire._core.watch import Signal, Watch
+from promptwire.champions import Champion, choose, no_observations
 from promptwire.domain import limits
+from promptwire.domain.names import LATEST
 from promptwire.domain.references import Reference
 from promptwire.errors import NotFoundError, PromptwireError, StaleError, UnavailableError, VersionNotFoundError
 from promptwire.handle import Handle
 from promptwire.options import Options
 from promptwire.status import ClientStatus
 from promptwire.v1 import common_pb2
-from promptwire.values import AgentsReport, AliasChange, Prompt, PromptVersion, Revision
+from promptwire.values import AgentsReport, AliasChange, Move, Prompt, PromptVersion, Revision
 
 if TYPE_CHECKING:
     from promptwire._core.last_known import LastKnown
@@ -71,6 +74,7 @@ class Core:
         self._watch = Watch(self.live, lambda deliver: Stream(self.connection, deliver), options, clock)
         self._last_known = _last_known(self.live, options, clock)
         self._exposures = Exposures(options.on_exposure)
+        self.observations = Observations(options, self.connection, clock)
         _cores.add(self)
 
     def call(self, operation: Operation[Request, Response, Result], longer_seconds: float = 0.0) -> Steps[Result]:
@@ -402,6 +406,67 @@ class Core:
             waited = self.options.timeout_seconds
             raise UnavailableError(f"{self.options.target} did not answer within {waited:g} s") from error
 
+    def observe(
+        self, prompt: object, values: object, run_id: str | None, tags: Mapping[str, str] | None
+    ) -> Steps[None]:
+        """Takes in what was observed; a reference is looked up first, most often in the table."""
+        observed = checks.observed(values, run_id, tags)
+        alias = ""
+        if isinstance(prompt, PromptVersion):
+            version = prompt
+        else:
+            reference = checks.reference(checks.text(prompt, "prompt"))
+            if isinstance(reference.selector, str) and reference.selector != LATEST:
+                alias = reference.selector
+            version = self.live.entries.get(str(prompt)) or (yield from self.load(prompt))
+        self.observations.add(Observed(version.name, version.version, alias, *observed, self._clock()))
+
+    def choose_champion(
+        self,
+        name: str,
+        metric: str,
+        candidates: Iterable[int | str],
+        since: object,
+        minimize: bool,
+        alpha: float,
+        min_samples: int,
+        min_effect: float,
+        apply: bool,
+        also: Iterable[str],
+        reason: str,
+    ) -> Steps[Champion]:
+        """Compares, and moves `champion` and the aliases of `also` if there is one and `apply` says so."""
+        prompt = yield from self.call(self.operations.get_prompt(name))
+        versions = checks.candidates(candidates, prompt.aliases)
+        found = yield from self.call(self.operations.query_metrics(name, metric, None, None, since, None, None))
+        known = {one.version: one for one in found}
+        summaries = [known.get(version) or no_observations(name, version, metric) for version in versions]
+        champion = choose(
+            name,
+            checks.text(metric, "metric"),
+            summaries,
+            minimize=minimize,
+            alpha=checks.share(alpha, "alpha"),
+            min_samples=checks.number(min_samples, "min_samples", least=0),
+            min_effect=min_effect,
+        )
+        if apply and champion.version is not None:
+            steps = [
+                Move(
+                    name=name,
+                    alias=alias,
+                    version=champion.version,
+                    expected_version=prompt.aliases.get(alias, 0),
+                )
+                for alias in dict.fromkeys(["champion", *checks.texts(also, "also")])
+                if prompt.aliases.get(alias) != champion.version
+            ]
+            if steps:
+                yield from self.call(
+                    self.operations.release(f"Champion of {name}", steps, False, reason or champion.why)
+                )
+        return champion
+
     def feed(self, after: Revision | None, names: Iterable[str], follow: bool) -> Feed:
         return Feed(self.connection, self.options, self._clock, after, checks.texts(names, "names"), follow)
 
@@ -421,11 +486,14 @@ class Core:
             entries=entries,
             prompts=prompts,
             reconnects=max(0, watch.opened - 1),
+            metrics_waiting=self.observations.waiting,
+            metrics_dropped=self.observations.dropped,
             last_error=watch.last_error,
         )
 
     def close(self) -> None:
         """Idempotent; from any thread."""
+        self.observations.stop(_JOIN_SECONDS)
         self.connection.refuse()
         self.live.close()
         self._watch.stop(_JOIN_SECONDS)
@@ -436,6 +504,7 @@ class Core:
     def forked(self) -> None:
         """In a child process: the parent's threads are not here, and its channel and locks are not to be touched."""
         self.connection.forked()
+        self.observations.forked()
         self._watch.forked(uuid.uuid4().hex)
         self.live.forked()
         if self._last_known is not None:

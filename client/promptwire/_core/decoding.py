@@ -12,7 +12,7 @@ from promptwire.domain.references import parse_reference
 from promptwire.domain.splits import Split
 from promptwire.errors import PromptwireError
 from promptwire.status import CacheStatus, ServerStatus, StoreStatus, WatcherStatus
-from promptwire.v1 import admin_service_pb2, common_pb2, prompt_service_pb2
+from promptwire.v1 import admin_service_pb2, common_pb2, metrics_service_pb2, prompt_service_pb2
 from promptwire.values import (
     AgentsReport,
     AliasMove,
@@ -22,6 +22,7 @@ from promptwire.values import (
     Deleted,
     KeptWrite,
     LaggingAgent,
+    MetricSummary,
     Prompt,
     PromptVersion,
     ReadOnlyDict,
@@ -228,6 +229,25 @@ def _diff_line(message: prompt_service_pb2.DiffLine) -> DiffLine:
         message.after_line or None,
         tuple(DiffSegment(_SEGMENT_KINDS.get(one.kind, "equal"), one.text) for one in message.segments),
     )
+
+
+def metric_summaries(name: str, message: metrics_service_pb2.QueryMetricsResponse) -> list[MetricSummary]:
+    return [
+        MetricSummary(
+            name=name,
+            version=one.version,
+            metric=one.metric,
+            count=one.count,
+            mean=one.mean,
+            std=one.standard_deviation,
+            min=one.min,
+            max=one.max,
+            p50=one.p50,
+            p95=one.p95,
+            p99=one.p99,
+        )
+        for one in message.summaries
+    ]
 
 
 def changes(message: prompt_service_pb2.StreamChangesResponse) -> Changes:

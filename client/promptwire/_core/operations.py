@@ -19,6 +19,7 @@ from promptwire.options import Options
 from promptwire.status import ServerStatus
 from promptwire.v1 import admin_service_pb2 as admin
 from promptwire.v1 import common_pb2 as common
+from promptwire.v1 import metrics_service_pb2 as metrics_pb
 from promptwire.v1 import prompt_service_pb2 as pb
 from promptwire.values import (
     AliasChange,
@@ -26,6 +27,7 @@ from promptwire.values import (
     Convergence,
     Deleted,
     KeptWrite,
+    MetricSummary,
     Move,
     Prompt,
     PromptVersion,
@@ -509,6 +511,35 @@ class Operations:
             ),
             lambda response, _: ([decoding.prompt(one) for one in response.prompts], response.next_page_token),
             _of_read,
+        )
+
+    def query_metrics(
+        self,
+        name: str,
+        metric: str | None,
+        version: int | None,
+        alias: str | None,
+        since: object,
+        until: object,
+        tags: Mapping[str, str] | None,
+    ) -> Operation[metrics_pb.QueryMetricsRequest, metrics_pb.QueryMetricsResponse, list[MetricSummary]]:
+        request = metrics_pb.QueryMetricsRequest(
+            namespace=self._namespace,
+            name=checks.text(name, "name"),
+            metrics=[] if metric is None else [checks.text(metric, "metric")],
+            versions=[] if version is None else [checks.number(version, "version")],
+            alias=None if alias is None else checks.text(alias, "alias"),
+            tags={} if tags is None else checks.tags(tags),
+        )
+        if since is not None:
+            request.since.FromMilliseconds(checks.moment(since, "since"))
+        if until is not None:
+            request.until.FromMilliseconds(checks.moment(until, "until"))
+        return Operation(
+            lambda stubs: stubs.metrics.QueryMetrics,
+            request,
+            lambda response, _: decoding.metric_summaries(request.name, response),
+            lambda _: None,
         )
 
     def status(self) -> Operation[admin.GetStatusRequest, admin.GetStatusResponse, ServerStatus]:

@@ -14,6 +14,7 @@ from promptwire.cli import (
     deleting,
     diff,
     failures,
+    metrics,
     reading,
     register,
     release,
@@ -96,6 +97,7 @@ diff.add_to(app)
 app.add_typer(alias.app, name="alias")
 app.add_typer(tag.app, name="tag")
 release.add_to(app)
+metrics.add_to(app)
 as_code.add_to(app)
 deleting.add_to(app)
 status.add_to(app)

@@ -1,6 +1,7 @@
 """What a command line names, read: files, stdin, JSON, tags, references. Raises UsageError."""
 
 import json
+import math
 import re
 import sys
 from collections.abc import Iterable
@@ -88,6 +89,22 @@ def moment(text: str, option: str = "--at") -> datetime:
         raise UsageError(
             f"{option} is a time, e.g. 2026-11-25T08:30, or how long ago, e.g. 10m, not {text!r}"
         ) from error
+
+
+def numbers(given: Iterable[str]) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for one in given:
+        key, equals, value = one.partition("=")
+        try:
+            number = float(value)
+        except ValueError:
+            number = math.nan
+        if not equals or not key or not math.isfinite(number):
+            raise UsageError(f"a metric is NAME=NUMBER, not {one!r}")
+        if key in found:
+            raise UsageError(f"metric {key!r} is given twice")
+        found[key] = number
+    return found
 
 
 def weights(given: Iterable[str]) -> dict[int, float]:

@@ -1,0 +1,169 @@
+"""Observations from agents to reports and champions, through a real service."""
+
+import json
+import random
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import promptwire
+from promptwire.cli.app import app
+from tests.support.service import ServiceProcess, running_service
+
+
+@pytest.fixture
+def tour(client: promptwire.Client) -> promptwire.Client:
+    """Three versions; variant_a is the first one and variant_b the second."""
+    for text in ("one", "two", "three"):
+        client.register_prompt("support", text)
+    client.set_prompt_alias("support", "variant_a", 1)
+    client.set_prompt_alias("support", "variant_b", 2)
+    return client
+
+
+def observe(client: promptwire.Client, count: int = 60) -> None:
+    draws = random.Random(7)
+    for _ in range(count):
+        client.log_prompt_metrics("support@variant_a", {"quality": draws.gauss(0.70, 0.05), "cost": 3.0})
+        client.log_prompt_metrics("support@variant_b", {"quality": draws.gauss(0.80, 0.05), "cost": 5.0})
+    client.flush_prompt_metrics()
+
+
+def test_what_was_logged_is_told_by_version_and_metric(tour: promptwire.Client) -> None:
+    observe(tour)
+    tour.log_prompt_metrics(tour.load_prompt("support/3"), {"quality": 0.5}, run_id="r-1", tags={"team": "ai"})
+    tour.flush_prompt_metrics()
+    found = {(one.version, one.metric): one for one in tour.query_prompt_metrics("support")}
+    assert found.keys() == {(1, "quality"), (1, "cost"), (2, "quality"), (2, "cost"), (3, "quality")}
+    quality = found[2, "quality"]
+    assert (quality.count, found[1, "cost"].mean, found[1, "cost"].std) == (60, 3.0, 0.0)
+    assert quality.min <= quality.p50 <= quality.p95 <= quality.p99 <= quality.max
+    assert quality.mean == pytest.approx(0.8, abs=0.03)
+    assert [one.version for one in tour.query_prompt_metrics("support", "quality", alias="variant_a")] == [1]
+    assert [one.version for one in tour.query_prompt_metrics("support", tags={"run_id": "r-1"})] == [3]
+    assert [one.count for one in tour.query_prompt_metrics("support", "quality", version=2)] == [60]
+    assert tour.query_prompt_metrics("support", until=1_000) == []
+    assert tour.query_prompt_metrics("nobody") == []
+
+
+@pytest.mark.parametrize(
+    ("values", "options", "field"),
+    [
+        ({}, {}, "metrics"),
+        ({"a b": 1.0}, {}, "metrics"),
+        ({"a": float("nan")}, {}, "metrics[a]"),
+        ({"a": "1"}, {}, "metrics[a]"),
+        ({"a": 1.0}, {"tags": {"x": ""}}, "tags"),
+        ({"a": 1.0}, {"run_id": "x" * 200}, "tags"),
+    ],
+)
+def test_what_cannot_be_observed_is_refused_at_the_call(
+    tour: promptwire.Client, values: dict[str, float], options: dict[str, str], field: str
+) -> None:
+    with pytest.raises(promptwire.InvalidArgumentError) as refused:
+        tour.log_prompt_metrics("support", values, **options)  # type: ignore[arg-type]
+    assert refused.value.violations[0][0] == field
+
+
+def test_what_the_service_refuses_is_counted_and_the_rest_is_taken(
+    tour: promptwire.Client, service: ServiceProcess, namespace: str
+) -> None:
+    version = tour.load_prompt("support/3")
+    tour.delete_prompt_version("support", 3)
+    tour.log_prompt_metrics(version, {"quality": 1.0})
+    tour.log_prompt_metrics("support/1", {"quality": 1.0})
+    tour.flush_prompt_metrics()
+    assert (tour.status().metrics_dropped, tour.status().metrics_waiting) == (1, 0)
+    assert [one.version for one in tour.query_prompt_metrics("support")] == [1]
+
+
+def test_a_service_that_is_away_costs_nothing_and_gets_each_observation_once(tmp_path: Path) -> None:
+    with running_service(tmp_path / "data") as service, promptwire.Client(service.target) as client:
+        client.register_prompt("support", "one")
+        version = client.load_prompt("support/1")
+        service.kill()
+        for _ in range(2_500):
+            client.log_prompt_metrics(version, {"quality": 1.0})
+        assert client.status().metrics_waiting == 2_500
+        with pytest.raises(promptwire.UnavailableError, match="observations were not taken"):
+            client.flush_prompt_metrics(timeout=0.2)
+        service.start()
+        client.flush_prompt_metrics(timeout=60)
+        assert [one.count for one in client.query_prompt_metrics("support")] == [2_500]
+        assert client.status().metrics_dropped == 0
+
+
+def test_a_program_that_ends_leaves_nothing_behind(
+    tour: promptwire.Client, service: ServiceProcess, namespace: str
+) -> None:
+    program = f"""
+        import promptwire
+        client = promptwire.Client({service.target!r}, namespace={namespace!r})
+        for _ in range(1_500):
+            client.log_prompt_metrics("support@variant_a", {{"quality": 1.0}})
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=True, timeout=60)
+    assert [one.count for one in tour.query_prompt_metrics("support")] == [1_500]
+
+
+def test_the_champion_is_chosen_if_surely_one_is_best(tour: promptwire.Client) -> None:
+    few = tour.choose_champion("support", "quality", ["variant_a", "variant_b"])
+    assert few.version is None
+    assert "30 observations are needed of each: version 1 has 0, version 2 has 0" in few.why
+    observe(tour)
+    chosen = tour.choose_champion("support", "quality", ["variant_a", "variant_b"], apply=True, also=["production"])
+    assert (chosen.version, [one.version for one in chosen.candidates]) == (2, [2, 1])
+    (against,) = chosen.comparisons
+    assert against.confidence[0] < against.difference < against.confidence[1]
+    assert (against.confidence[0] > 0, against.effect_size > 1, against.p < 0.001) == (True, True, True)
+    assert tour.get_prompt("support").aliases == {"variant_a": 1, "variant_b": 2, "champion": 2, "production": 2}
+    assert next(tour.list_releases()).release == ("Champion of support")
+    cheap = tour.choose_champion("support", "cost", [1, 2], minimize=True)
+    assert cheap.version == 1
+    unsure = tour.choose_champion("support", "quality", [1, 2], min_effect=50)
+    assert (unsure.version, "by too little" in unsure.why) == (None, True)
+    for candidates in (["nobody", 1], [1], [1, "variant_a"], "variant_a"):
+        with pytest.raises(promptwire.InvalidArgumentError, match="candidates"):
+            tour.choose_champion("support", "quality", candidates)  # type: ignore[arg-type]
+
+
+def test_the_command_line_logs_reports_draws_and_chooses(
+    tour: promptwire.Client, service: ServiceProcess, namespace: str, tmp_path: Path
+) -> None:
+    def run(*words: str, code: int = 0) -> str:
+        result = CliRunner().invoke(app, ["--target", service.target, "--namespace", namespace, *words])
+        assert result.exit_code == code, result.output
+        return result.stdout
+
+    observe(tour)
+    assert run("metrics", "log", "support@variant_a", "quality=0.9", "--tag", "by=hand").startswith(
+        "support/1: quality=0.9"
+    )
+    assert run("metrics", "log", "support@variant_a", "quality=x", code=2) == ""
+    rows = [row.split("\t") for row in run("metrics", "report", "support", "--metric", "quality").splitlines()]
+    assert [row[:3] for row in rows] == [["1", "quality", "61"], ["2", "quality", "60"]]
+    by_hand = json.loads(run("metrics", "report", "support", "--tag", "by=hand", "--json"))
+    assert [(one["version"], one["mean"]) for one in by_hand] == [(1, 0.9)]
+    for name, more in (("quality.png", ()), ("both.png", ("--against", "cost"))):
+        picture = tmp_path / name
+        run("metrics", "report", "support", "--metric", "quality", "--plot", str(picture), *more)
+        assert picture.read_bytes().startswith(b"\x89PNG")
+    assert run("metrics", "report", "support", "--plot", "x.png", code=2) == ""
+    chosen = json.loads(
+        run("champion", "support", "--metric", "quality", "--candidates", "variant_a,2", "--apply", "--json")
+    )
+    assert (chosen["version"], chosen["applied"]) == (2, True)
+    assert tour.get_prompt("support").aliases["champion"] == 2
+    assert "champion: none" in run("champion", "support", "--metric", "nothing", "--candidates", "1,2", code=1)
+
+
+async def test_the_same_from_asyncio(tour: promptwire.Client, service: ServiceProcess, namespace: str) -> None:
+    async with promptwire.AsyncClient(service.target, namespace=namespace) as client:
+        await client.log_prompt_metrics("support@variant_a", {"quality": 1.0})
+        await client.flush_prompt_metrics()
+        (found,) = await client.query_prompt_metrics("support", "quality")
+        assert (found.version, found.count) == (1, 1)
