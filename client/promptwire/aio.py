@@ -118,7 +118,7 @@ class AsyncClient:
         template: str,
         commit_message: str | None = None,
         tags: Mapping[str, str] | None = None,
-        response_format: Mapping[str, object] | None = None,
+        response_format: Mapping[str, object] | type | None = None,
         model_config: Mapping[str, object] | None = None,
     ) -> PromptVersion:
         """See Client.register_prompt."""

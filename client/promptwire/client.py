@@ -150,12 +150,13 @@ class Client:
         template: str,
         commit_message: str | None = None,
         tags: Mapping[str, str] | None = None,
-        response_format: Mapping[str, object] | None = None,
+        response_format: Mapping[str, object] | type | None = None,
         model_config: Mapping[str, object] | None = None,
     ) -> PromptVersion:
         """Adds a version to a prompt, making the prompt if it is new. Identical content still makes a new version.
 
-        `response_format` is a JSON Schema; it and `model_config` are stored as compact JSON with sorted keys.
+        `response_format` is a JSON Schema, or a pydantic model class; it and `model_config` are stored as compact JSON
+        with sorted keys.
         """
         operation = self._core.operations.register_prompt(
             name, template, commit_message, tags, response_format, model_config

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
 
 from promptwire.domain.references import SCHEME
@@ -107,17 +107,36 @@ class PromptVersion:
     def format(self, /, **variables: object) -> str:
         """The template with its variables filled in, others than str through str(). Extra variables are ignored.
 
-        Raises RenderError, which names every variable that is missing.
+        `{{user.name}}` takes the entry or attribute `name` of the variable `user`. Raises RenderError, which names
+        every variable that is missing.
         """
-        parsed = self._parsed
-        if parsed is None:
-            parsed = TextTemplate(self.template)
-            object.__setattr__(self, "_parsed", parsed)  # two threads may both parse it; either result does
+        parsed = self._parsed or self._parse()
         try:
             return parsed.render(variables)
         except MissingVariablesError as error:
             message = f"{self.uri} needs a value for {', '.join(map(repr, error.names))}"
             raise RenderError(message, error.names) from error
+
+    def format_partly(self, /, **variables: object) -> "PromptVersion":
+        """The same with placeholders left where a value is missing, for another `format` later.
+
+        It is this version in name only: its template is no longer what the registry has, so it has no digest.
+        """
+        text = (self._parsed or self._parse()).partly(variables)
+        return replace(self, template=text, variables=TextTemplate(text).variables, digest="")
+
+    def to_messages(self, /, role: str = "system", **variables: object) -> list[dict[str, str]]:
+        """One message with the formatted template, as OpenAI's and other clients take them. Raises RenderError."""
+        return [{"role": role, "content": self.format(**variables)}]
+
+    def to_single_brace_format(self) -> str:
+        """The template with `{variable}` for `{{variable}}`, for str.format and LangChain; other braces stay."""
+        return (self._parsed or self._parse()).single_braced()
+
+    def _parse(self) -> TextTemplate:
+        parsed = TextTemplate(self.template)
+        object.__setattr__(self, "_parsed", parsed)  # two threads may both parse it; either result does
+        return parsed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -359,7 +378,7 @@ class Register:
     template: str
     commit_message: str | None = None
     tags: Mapping[str, str] | None = None
-    response_format: Mapping[str, object] | None = None
+    response_format: Mapping[str, object] | type | None = None
     model_config: Mapping[str, object] | None = None
     aliases: Iterable[str] = ()
     expected_latest_version: int | None = None

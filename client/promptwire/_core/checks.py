@@ -146,9 +146,14 @@ def texts(value: object, field: str) -> list[str]:
 
 
 def json_object(value: object, field: str) -> str:
-    """Compact JSON with sorted keys: equal values make equal bytes, and so equal digests."""
+    """Compact JSON with sorted keys: equal values make equal bytes, and so equal digests.
+
+    A pydantic model class stands for its JSON Schema.
+    """
     if value is None:
         return ""
+    if isinstance(value, type) and (schema := getattr(value, "model_json_schema", None)):
+        value = schema()
     if not isinstance(value, Mapping):
         raise invalid(field, f"must be a mapping that JSON can hold; got {type(value).__name__}")
     try:

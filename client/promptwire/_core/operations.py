@@ -130,7 +130,7 @@ class Operations:
         template: str,
         commit_message: str | None,
         tags: Mapping[str, str] | None,
-        response_format: Mapping[str, object] | None,
+        response_format: Mapping[str, object] | type | None,
         model_config: Mapping[str, object] | None,
     ) -> Operation[pb.RegisterPromptRequest, pb.RegisterPromptResponse, PromptVersion]:
         request = pb.RegisterPromptRequest(

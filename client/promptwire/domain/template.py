@@ -1,14 +1,14 @@
 """Text templates: `{{variable}}` is replaced, everything else stays as it is.
 
-A placeholder is two braces, an identifier, two braces, with spaces allowed inside; braces around anything else are
-text.
+A placeholder is two braces, a name, two braces, with spaces allowed inside; a name is identifiers with dots between
+them. Braces around anything else are text.
 """
 
 import re
 from collections.abc import Mapping
 from typing import Final
 
-_PLACEHOLDER: Final = re.compile(r"\{\{\s*([A-Za-z_][A-Za-z0-9_]*)\s*\}\}")
+_PLACEHOLDER: Final = re.compile(r"\{\{\s*([A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*)\s*\}\}")
 
 
 class MissingVariablesError(KeyError):
@@ -22,20 +22,24 @@ class MissingVariablesError(KeyError):
 class TextTemplate:
     """A template taken apart once, so that rendering is one join."""
 
-    __slots__ = ("_parts", "_places", "variables")
+    __slots__ = ("_dotted", "_parts", "_places", "variables")
 
     def __init__(self, text: str) -> None:
         # re.split with one group alternates literal, variable, literal, ... and always ends in a literal.
         self._parts: Final = _PLACEHOLDER.split(text)
         self._places: Final = tuple((index, self._parts[index]) for index in range(1, len(self._parts), 2))
         self.variables: Final = tuple(dict.fromkeys(name for _, name in self._places))
+        self._dotted: Final = tuple(name for name in self.variables if "." in name)
 
     def render(self, values: Mapping[str, object]) -> str:
         """Values in one pass: a value that looks like a placeholder is not expanded again. Others than str go
         through str().
 
-        Raises MissingVariablesError.
+        The value of `user.name` is that of this very key, or else what `user` has under `name`: an entry of a mapping,
+        an attribute of anything else that does not begin with an underscore. Raises MissingVariablesError.
         """
+        if self._dotted:
+            values = self._with_dotted(values)
         parts = self._parts.copy()
         try:
             for index, name in self._places:
@@ -44,3 +48,38 @@ class TextTemplate:
         except KeyError:
             raise MissingVariablesError(tuple(name for name in self.variables if name not in values)) from None
         return "".join(parts)
+
+    def partly(self, values: Mapping[str, object]) -> str:
+        """As `render`, with placeholders left as they are where a value is missing."""
+        values = self._with_dotted(values)
+        left = {name: f"{{{{{name}}}}}" for name in self.variables}
+        return self.render({**left, **{name: values[name] for name in self.variables if name in values}})
+
+    def single_braced(self) -> str:
+        """With `{variable}` for `{{variable}}`, as str.format and others have it; other braces stay."""
+        parts = self._parts.copy()
+        for index, name in self._places:
+            parts[index] = f"{{{name}}}"
+        return "".join(parts)
+
+    def _with_dotted(self, values: Mapping[str, object]) -> Mapping[str, object]:
+        found = dict(values)
+        for name in self._dotted:
+            if name not in found and (value := _inside(values, name)) is not _NOTHING:
+                found[name] = value
+        return found
+
+
+_NOTHING: Final = object()
+
+
+def _inside(values: Mapping[str, object], path: str) -> object:
+    value: object = values
+    for name in path.split("."):
+        if isinstance(value, Mapping):
+            value = value.get(name, _NOTHING)
+        else:
+            value = _NOTHING if name.startswith("_") else getattr(value, name, _NOTHING)
+        if value is _NOTHING:
+            return value
+    return value
