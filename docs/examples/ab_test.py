@@ -9,6 +9,7 @@ Prints:
     customer-7 gets version 2
 """
 
+import random
 from collections import Counter
 
 import promptwire
@@ -29,9 +30,13 @@ again = client.load_prompt("telco@production", key="customer-7").version
 print("customer-7 gets the same one again:", again == given["customer-7"])
 print(f"the callback told {len(exposures)} exposures")
 
-quality = {1: 0.71, 2: 0.93}  # here your evaluation speaks
-winner = max(quality, key=lambda version: quality[version])
-client.release("A/B test 2026-11", {"telco@production": winner, "telco@champion": winner}, reason=f"quality {quality}")
+judge = random.Random(7)  # here your evaluation speaks
+for version in given.values():
+    client.log_prompt_metrics(f"telco/{version}", {"quality": judge.gauss({1: 0.71, 2: 0.93}[version], 0.1)})
+client.flush_prompt_metrics()
+# Welch's test: gives the alias `champion` to the better one, if one surely is.
+winner = client.choose_champion("telco", "quality", candidates=[1, 2], apply=True).version
+client.set_prompt_alias("telco", "production", winner, reason="A/B test 2026-11")
 champion, live = client.load_prompts(["telco@champion", "telco@production"])
 print(f"version {winner} won: champion and production are version {live.version}")
 assert champion == live
