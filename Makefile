@@ -18,8 +18,8 @@ serve: .venv/.server-stamp ## Run the registry on this machine, with its own sto
 demo: .venv/.server-stamp ## Show agents following an alias as it moves
 	@$(BIN)/python -m benchmarks.demo $(ARGS)
 
-test: .venv/.dev-stamp ## Run the tests; ARGS="-k alias" picks some
-	@$(BIN)/python -m pytest $(ARGS)
+test: .venv/.dev-stamp ## Run the tests, two files at a time; ARGS="-k alias" picks some
+	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 soak: .venv/.dev-stamp ## Run the tests that take minutes
 	@$(BIN)/python -m pytest -m soak --timeout 1800 $(ARGS)
