@@ -52,6 +52,7 @@ async def test_reflection_names_every_service_and_describes_them(channel: grpc.a
     assert {service.name for service in listed.list_services_response.service} == {
         "promptwire.v1.PromptService",
         "promptwire.v1.AdminService",
+        "promptwire.v1.MetricsService",
         "grpc.health.v1.Health",
         "grpc.reflection.v1alpha.ServerReflection",
     }
