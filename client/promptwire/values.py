@@ -122,15 +122,18 @@ class PromptVersion:
 
         It is this version in name only: its template is no longer what the registry has, so it has no digest.
         """
-        text = (self._parsed or self._parse()).partly(variables)
-        return replace(self, template=text, variables=TextTemplate(text).variables, digest="")
+        rest = (self._parsed or self._parse()).partly(variables)
+        version = replace(self, template=rest.text, variables=rest.variables, digest="")
+        # Not parsed again from its text: a value that looks like a placeholder stays what it is.
+        object.__setattr__(version, "_parsed", rest)
+        return version
 
-    def to_messages(self, /, role: str = "system", **variables: object) -> list[dict[str, str]]:
+    def to_messages(self, role: str = "system", /, **variables: object) -> list[dict[str, str]]:
         """One message with the formatted template, as OpenAI's and other clients take them. Raises RenderError."""
         return [{"role": role, "content": self.format(**variables)}]
 
     def to_single_brace_format(self) -> str:
-        """The template with `{variable}` for `{{variable}}`, for str.format and LangChain; other braces stay."""
+        """The template with `{variable}` for `{{variable}}`; other braces stay, which str.format would not take."""
         return (self._parsed or self._parse()).single_braced()
 
     def _parse(self) -> TextTemplate:

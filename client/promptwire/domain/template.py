@@ -26,10 +26,10 @@ class TextTemplate:
 
     def __init__(self, text: str) -> None:
         # re.split with one group alternates literal, variable, literal, ... and always ends in a literal.
-        self._parts: Final = _PLACEHOLDER.split(text)
-        self._places: Final = tuple((index, self._parts[index]) for index in range(1, len(self._parts), 2))
-        self.variables: Final = tuple(dict.fromkeys(name for _, name in self._places))
-        self._dotted: Final = tuple(name for name in self.variables if "." in name)
+        self._parts = _PLACEHOLDER.split(text)
+        self._places = tuple((index, self._parts[index]) for index in range(1, len(self._parts), 2))
+        self.variables = tuple(dict.fromkeys(name for _, name in self._places))
+        self._dotted = tuple(name for name in self.variables if "." in name)
 
     def render(self, values: Mapping[str, object]) -> str:
         """Values in one pass: a value that looks like a placeholder is not expanded again. Others than str go
@@ -46,14 +46,31 @@ class TextTemplate:
                 value = values[name]
                 parts[index] = value if value.__class__ is str else str(value)
         except KeyError:
-            raise MissingVariablesError(tuple(name for name in self.variables if name not in values)) from None
+            missing = tuple(name for name in self.variables if name not in values)
+            if not missing:  # a value's own, out of its __str__
+                raise
+            raise MissingVariablesError(missing) from None
         return "".join(parts)
 
-    def partly(self, values: Mapping[str, object]) -> str:
-        """As `render`, with placeholders left as they are where a value is missing."""
+    def partly(self, values: Mapping[str, object]) -> "TextTemplate":
+        """The rest, to be rendered later: values that are there are literals in it, whatever they look like."""
         values = self._with_dotted(values)
-        left = {name: f"{{{{{name}}}}}" for name in self.variables}
-        return self.render({**left, **{name: values[name] for name in self.variables if name in values}})
+        rest = TextTemplate("")
+        rest._parts = [*self._parts]
+        for index, name in self._places:
+            rest._parts[index] = str(values[name]) if name in values else name
+        rest._places = tuple((index, name) for index, name in self._places if name not in values)
+        rest.variables = tuple(name for name in self.variables if name not in values)
+        rest._dotted = tuple(name for name in self._dotted if name not in values)
+        return rest
+
+    @property
+    def text(self) -> str:
+        """With placeholders, as it was written but for spaces in them."""
+        parts = self._parts.copy()
+        for index, name in self._places:
+            parts[index] = f"{{{{{name}}}}}"
+        return "".join(parts)
 
     def single_braced(self) -> str:
         """With `{variable}` for `{{variable}}`, as str.format and others have it; other braces stay."""
