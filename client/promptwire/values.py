@@ -110,7 +110,9 @@ class PromptVersion:
         `{{user.name}}` takes the entry or attribute `name` of the variable `user`. Raises RenderError, which names
         every variable that is missing.
         """
-        parsed = self._parsed or self._parse()
+        parsed = self._parsed
+        if parsed is None:
+            parsed = self._parse()
         try:
             return parsed.render(variables)
         except MissingVariablesError as error:
