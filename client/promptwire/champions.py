@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from promptwire.errors import PromptwireError
 from promptwire.values import MetricSummary
 
 
@@ -106,8 +107,12 @@ def _none(
 
 
 def _compared(best: MetricSummary, others: Sequence[MetricSummary], alpha: float) -> tuple[Comparison, ...]:
-    from scipy import stats
-
+    try:
+        from scipy import stats
+    except ModuleNotFoundError as error:
+        raise PromptwireError(
+            "choosing a champion needs scipy: pip install 'promptwire[experiments]'", "MISSING_DEPENDENCY"
+        ) from error
     found = []
     for other in others:
         t, df, error = _welch(best, other)

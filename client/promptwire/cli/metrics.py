@@ -168,7 +168,8 @@ def _row(chosen: "Champion", one: "MetricSummary") -> tuple[int | str, ...]:
             f"{against.effect_size:.3g}",
             f"{against.p:.3g}",
         )
-    return one.version, one.count, f"{one.mean:.6g}", f"{one.std:.6g}", *told
+    mean, std = (f"{one.mean:.6g}", f"{one.std:.6g}") if one.count else ("", "")
+    return one.version, one.count, mean, std, *told
 
 
 def _form(one: "MetricSummary") -> dict[str, object]:

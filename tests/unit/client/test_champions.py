@@ -1,10 +1,12 @@
 """Champions by Welch's test, against scipy's own."""
 
 import random
+import sys
 
 import pytest
 from scipy import stats
 
+from promptwire import PromptwireError
 from promptwire.champions import choose
 from promptwire.values import MetricSummary
 
@@ -58,3 +60,10 @@ def test_values_that_do_not_vary_are_equal_or_surely_not(mean: float, winner: in
     candidates = [summary(1, 1.0, 0.0, 5), summary(2, mean, 0.0, 5)]
     chosen = choose("p", "m", candidates, minimize=False, alpha=0.05, min_samples=2, min_effect=0.0)
     assert chosen.version == winner
+
+
+def test_without_scipy_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "scipy", None)
+    candidates = [summary(1, 1.0, 1.0, 50), summary(2, 0.5, 1.0, 50)]
+    with pytest.raises(PromptwireError, match=r"promptwire\[experiments\]"):
+        choose("p", "m", candidates, minimize=False, alpha=0.05, min_samples=2, min_effect=0.0)
