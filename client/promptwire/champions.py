@@ -109,10 +109,10 @@ def _none(
 def _compared(best: MetricSummary, others: Sequence[MetricSummary], alpha: float) -> tuple[Comparison, ...]:
     try:
         from scipy import stats
-    except ModuleNotFoundError as error:
+    except ModuleNotFoundError as missing:
         raise PromptwireError(
             "choosing a champion needs scipy: pip install 'promptwire[experiments]'", "MISSING_DEPENDENCY"
-        ) from error
+        ) from missing
     found = []
     for other in others:
         t, df, error = _welch(best, other)
