@@ -5,6 +5,7 @@ import random
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,7 @@ def test_what_was_logged_is_told_by_version_and_metric(tour: promptwire.Client) 
         ({}, {}, "metrics"),
         ({"a b": 1.0}, {}, "metrics"),
         ({"a": float("nan")}, {}, "metrics[a]"),
+        ({"a": 1e300}, {}, "metrics[a]"),
         ({"a": "1"}, {}, "metrics[a]"),
         ({"a": 1.0}, {"tags": {"x": ""}}, "tags"),
         ({"a": 1.0}, {"run_id": "x" * 200}, "tags"),
@@ -95,6 +97,16 @@ def test_a_service_that_is_away_costs_nothing_and_gets_each_observation_once(tmp
         client.flush_prompt_metrics(timeout=60)
         assert [one.count for one in client.query_prompt_metrics("support")] == [2_500]
         assert client.status().metrics_dropped == 0
+
+
+def test_what_is_logged_now_and_then_is_sent_without_being_asked_for(tour: promptwire.Client) -> None:
+    for count in (1, 2, 3):
+        tour.log_prompt_metrics("support/1", {"quality": 1.0})
+        deadline = time.monotonic() + 20
+        while tour.status().metrics_waiting:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        assert [one.count for one in tour.query_prompt_metrics("support")] == [count]
 
 
 def test_a_program_that_ends_leaves_nothing_behind(

@@ -4,7 +4,6 @@ Only what protobuf and JSON could not carry is refused here; the registry's rule
 """
 
 import json
-import math
 import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -89,8 +88,9 @@ def observed(values: object, run_id: object, given_tags: object) -> tuple[dict[s
         if not _METRIC.match(text(metric, "metrics")):
             rule = f"must be 1-{limits.METRIC_MAX_CHARS} of A-Z a-z 0-9 _ . - /"
             raise invalid("metrics", f"a metric's name {rule} ; got {shape(metric)}")
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            raise invalid(f"metrics[{metric}]", f"must be a finite number; got {value!r:.80}")
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= limits.METRIC_VALUE_MAX:
+            most = f"{limits.METRIC_VALUE_MAX:g}"
+            raise invalid(f"metrics[{metric}]", f"must be a number from -{most} to {most}; got {value!r:.80}")
         numbers[metric] = float(value)
     found = {} if given_tags is None else tags(given_tags)
     if run_id is not None:

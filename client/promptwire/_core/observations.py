@@ -70,7 +70,7 @@ class Observations:
             if self._thread is None and not self._stopped:
                 self._thread = threading.Thread(target=self._run, name="promptwire-metrics", daemon=True)
                 self._thread.start()
-            if len(self._waiting) >= limits.BATCH_MAX:
+            if len(self._waiting) in (1, limits.BATCH_MAX):
                 self._changed.notify_all()
 
     @property
@@ -110,13 +110,14 @@ class Observations:
         """Waits for a batch to send; False when there is none and there will be none."""
         with self._lock:
             if self._sending is None:
-                self._changed.wait_for(self._is_due, None if not self._waiting else _FLUSH_SECONDS)
                 if not self._waiting:
                     self._hurried = self._stopped
-                    if self._stopped:
-                        return False
                     self._changed.wait_for(lambda: self._waiting or self._stopped)
-                    return bool(self._waiting) or not self._stopped
+                if not self._waiting:
+                    return False
+                self._changed.wait_for(self._is_due, _FLUSH_SECONDS)
+                if not self._waiting:
+                    return not self._stopped
                 count = min(len(self._waiting), limits.BATCH_MAX)
                 self._sending = uuid.uuid4().hex, [self._waiting.popleft() for _ in range(count)]
             return True

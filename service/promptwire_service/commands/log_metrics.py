@@ -1,6 +1,5 @@
 """Records observations of prompts' versions. They are no changes: no revision, nothing in the log, nobody is told."""
 
-import math
 import re
 import time
 from collections.abc import Mapping, Sequence
@@ -81,8 +80,9 @@ def check_values(values: Mapping[str, float], field: str) -> Violation | None:
         if not _METRIC.match(metric):
             rule = f"must be 1-{limits.METRIC_MAX_CHARS} of A-Z a-z 0-9 _ . - /"
             return Violation(field, f"a metric's name {rule} ; got {shape(metric)}")
-        if not math.isfinite(value):
-            return Violation(f"{field}[{metric}]", f"must be a finite number; got {value}")
+        if not abs(value) <= limits.METRIC_VALUE_MAX:
+            most = f"{limits.METRIC_VALUE_MAX:g}"
+            return Violation(f"{field}[{metric}]", f"must be a number from -{most} to {most}; got {value}")
     return None
 
 
