@@ -5,6 +5,7 @@ import uuid
 
 import pytest
 
+from promptwire_service.domain.errors import RegistryError
 from promptwire_service.domain.metrics import Group, Observed, Series
 from promptwire_service.domain.operations import DeleteVersion
 from promptwire_service.domain.sketch import Sketch, merged
@@ -90,6 +91,14 @@ async def test_a_repeat_counts_once_and_another_batch_under_its_id_is_refused(sp
     await refused(record(space, group(3.0), request_id="once"), "REQUEST_ID_REUSED")
     (observed,) = await read(space)
     assert observed.sketches["quality"].count == 1
+
+
+async def test_a_repeat_in_another_hour_is_known_by_what_was_asked(space: Namespace) -> None:
+    for hour in (HOUR, HOUR + 1):
+        await space.store.record_metrics(space.namespace, [group(1.0, hour=hour)], "once", "the same")
+    assert [one.hour for one in await read(space)] == [HOUR]
+    with pytest.raises(RegistryError, match="different write"):
+        await space.store.record_metrics(space.namespace, [group(1.0)], "once", "another")
 
 
 async def test_what_is_not_there_is_refused_by_itself(space: Namespace) -> None:

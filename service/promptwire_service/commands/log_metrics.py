@@ -1,5 +1,6 @@
 """Records observations of prompts' versions. They are no changes: no revision, nothing in the log, nobody is told."""
 
+import json
 import re
 import time
 from collections.abc import Mapping, Sequence
@@ -62,8 +63,17 @@ async def log_metrics(
         members.setdefault(key, []).append(index)
         for metric, value in one.values.items():
             sketches.setdefault(metric, Sketch()).add(value)
+    asked = json.dumps(
+        [
+            (one.name, one.version, one.alias, sorted(one.values.items()), sorted(one.tags.items()))
+            for one in observations
+        ]
+    )
     recorded = await registry.store.record_metrics(
-        namespace, [Group(*key, sketches) for key, sketches in groups.items()], request_id
+        namespace,
+        [Group(*key, sketches) for key, sketches in groups.items()],
+        request_id,
+        json.dumps(asked, sort_keys=True),
     )
     keys = list(members)
     return {

@@ -99,8 +99,12 @@ class Store(Protocol):
         """For each version, the names and numbers of what includes it and is not deleted."""
         ...
 
-    async def record_metrics(self, namespace: str, groups: Sequence[Group], request_id: str) -> Recorded:
-        """Adds groups of observations up, once per request id."""
+    async def record_metrics(
+        self, namespace: str, groups: Sequence[Group], request_id: str, asked: str = ""
+    ) -> Recorded:
+        """Adds groups of observations up, once per request id; a repeat is known by what was asked, if that is given:
+        its observations may fall into other hours by then.
+        """
         ...
 
     async def read_metrics(self, namespace: str, name: str, *, first_hour: int, last_hour: int) -> Read[list[Observed]]:

@@ -166,8 +166,10 @@ class CachedStore:
     ) -> Read[list[list[tuple[str, int]]]]:
         return await self._store.read_dependents(namespace, name, versions)
 
-    async def record_metrics(self, namespace: str, groups: Sequence[Group], request_id: str) -> Recorded:
-        return await self._store.record_metrics(namespace, groups, request_id)
+    async def record_metrics(
+        self, namespace: str, groups: Sequence[Group], request_id: str, asked: str = ""
+    ) -> Recorded:
+        return await self._store.record_metrics(namespace, groups, request_id, asked)
 
     async def read_metrics(self, namespace: str, name: str, *, first_hour: int, last_hour: int) -> Read[list[Observed]]:
         return await self._store.read_metrics(namespace, name, first_hour=first_hour, last_hour=last_hour)

@@ -126,7 +126,7 @@ class _Namespace:
         self.answers: dict[str, tuple[Write, Written]] = {}
         self.bells: list[Callable[[int], None]] = []
         self.observed: dict[tuple[str, int, Series, str], Sketch] = {}
-        self.recorded: dict[str, tuple[list[Group], Recorded]] = {}
+        self.recorded: dict[str, tuple[str | list[Group], Recorded]] = {}
 
     @property
     def head(self) -> Revision:
@@ -254,10 +254,12 @@ class MemoryStore:
         space = self._space(namespace)
         return Read([space.state.dependents(name, version) for version in versions], space.head)
 
-    async def record_metrics(self, namespace: str, groups: Sequence[Group], request_id: str) -> Recorded:
+    async def record_metrics(
+        self, namespace: str, groups: Sequence[Group], request_id: str, asked: str = ""
+    ) -> Recorded:
         space = self._space(namespace)
         if earlier := space.recorded.get(request_id):
-            if earlier[0] != list(groups):
+            if earlier[0] != (asked or list(groups)):
                 raise request_id_reused(request_id)
             return earlier[1]
         refused = set()
@@ -270,7 +272,7 @@ class MemoryStore:
                 key = (group.name, group.hour, group.series, metric)
                 space.observed.setdefault(key, Sketch()).merge(sketch)
         recorded = Recorded(frozenset(refused))
-        space.recorded[request_id] = (copy.deepcopy(list(groups)), recorded)
+        space.recorded[request_id] = (asked or copy.deepcopy(list(groups)), recorded)
         return recorded
 
     async def read_metrics(self, namespace: str, name: str, *, first_hour: int, last_hour: int) -> Read[list[Observed]]:

@@ -30,9 +30,11 @@ class Run(Protocol):
     ) -> Awaitable[Any]: ...
 
 
-async def record(run: Run, namespace: str, groups: Sequence[Group], request_id: str, kept_seconds: int) -> Recorded:
+async def record(
+    run: Run, namespace: str, groups: Sequence[Group], request_id: str, asked: str, kept_seconds: int
+) -> Recorded:
     written = [_group_json(group) for group in groups]
-    fingerprint = hashlib.sha256(json.dumps(written, sort_keys=True).encode()).hexdigest()
+    fingerprint = hashlib.sha256((asked or json.dumps(written, sort_keys=True)).encode()).hexdigest()
     request = json.dumps({"request_id": request_id, "fingerprint": fingerprint, "groups": written})
     _, encoded = await run(_RECORD, namespace, request, kept_seconds, RETENTION_SECONDS, SERIES_MAX, writes=True)
     answer = json.loads(encoded)

@@ -198,8 +198,10 @@ class RedisStore:
         head, lists = await self._run(_READ_DEPENDENTS, namespace, name, *versions)
         return Read([sorted(map(dependent_of, members)) for members in lists], revision_of(head))
 
-    async def record_metrics(self, namespace: str, groups: Sequence[Group], request_id: str) -> Recorded:
-        return await metrics.record(self._run, namespace, groups, request_id, REQUEST_KEPT_SECONDS)
+    async def record_metrics(
+        self, namespace: str, groups: Sequence[Group], request_id: str, asked: str = ""
+    ) -> Recorded:
+        return await metrics.record(self._run, namespace, groups, request_id, asked, REQUEST_KEPT_SECONDS)
 
     async def read_metrics(self, namespace: str, name: str, *, first_hour: int, last_hour: int) -> Read[list[Observed]]:
         return await metrics.read(self._run, namespace, name, first_hour, last_hour)
