@@ -63,12 +63,8 @@ async def log_metrics(
         members.setdefault(key, []).append(index)
         for metric, value in one.values.items():
             sketches.setdefault(metric, Sketch()).add(value)
-    asked = json.dumps(
-        [
-            (one.name, one.version, one.alias, sorted(one.values.items()), sorted(one.tags.items()))
-            for one in observations
-        ]
-    )
+    # But for ages, which a repeat has others of.
+    asked = [[one.name, one.version, one.alias, dict(one.values), dict(one.tags)] for one in observations]
     recorded = await registry.store.record_metrics(
         namespace,
         [Group(*key, sketches) for key, sketches in groups.items()],
