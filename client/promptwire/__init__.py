@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from promptwire.client import Client
     from promptwire.config import Config
     from promptwire.diffs import DiffHunk, DiffLine, DiffPart, DiffSegment, DiffSide, PromptDiff
+    from promptwire.domain.content import Include
     from promptwire.domain.splits import Split
     from promptwire.errors import (
         AliasNotFoundError,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
         VersionNotFoundError,
     )
     from promptwire.handle import Handle
+    from promptwire.prompt_version import PromptVersion
     from promptwire.status import ClientStatus
     from promptwire.values import (
         AgentsReport,
@@ -34,13 +36,13 @@ if TYPE_CHECKING:
         AliasMove,
         Convergence,
         Deleted,
+        Dependent,
         Exposure,
         KeptWrite,
         LaggingAgent,
         MetricSummary,
         Move,
         Prompt,
-        PromptVersion,
         Register,
         Release,
         ReleaseEffect,
@@ -60,6 +62,7 @@ __all__ = [
     "ConflictError",
     "Convergence",
     "Deleted",
+    "Dependent",
     "DiffHunk",
     "DiffLine",
     "DiffPart",
@@ -67,6 +70,7 @@ __all__ = [
     "DiffSide",
     "Exposure",
     "Handle",
+    "Include",
     "InvalidArgumentError",
     "KeptWrite",
     "LaggingAgent",
@@ -103,6 +107,7 @@ _HOMES = {
     "Move": "values",
     "KeptWrite": "values",
     "Deleted": "values",
+    "Dependent": "values",
     "DiffHunk": "diffs",
     "DiffLine": "diffs",
     "DiffPart": "diffs",
@@ -112,6 +117,7 @@ _HOMES = {
     "AliasMove": "values",
     "AsyncClient": "aio",
     "Exposure": "values",
+    "Include": "domain.content",
     "Split": "domain.splits",
     "Client": "client",
     "ClientStatus": "status",
@@ -122,7 +128,7 @@ _HOMES = {
     "Champion": "champions",
     "Handle": "handle",
     "Prompt": "values",
-    "PromptVersion": "values",
+    "PromptVersion": "prompt_version",
     "Revision": "values",
 }
 

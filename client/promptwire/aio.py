@@ -3,7 +3,7 @@
 import asyncio
 import math
 import weakref
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from datetime import datetime
 from os import PathLike
 from types import TracebackType
@@ -20,6 +20,7 @@ from promptwire.diffs import PromptDiff
 from promptwire.domain import limits
 from promptwire.handle import Handle
 from promptwire.options import Given, Options
+from promptwire.prompt_version import PromptVersion
 from promptwire.status import ClientStatus, ServerStatus
 from promptwire.values import (
     AliasChange,
@@ -27,11 +28,11 @@ from promptwire.values import (
     Changes,
     Convergence,
     Deleted,
+    Dependent,
     KeptWrite,
     MetricSummary,
     Move,
     Prompt,
-    PromptVersion,
     Register,
     Release,
     Revision,
@@ -115,15 +116,18 @@ class AsyncClient:
     async def register_prompt(
         self,
         name: str,
-        template: str,
+        template: str | Sequence[Mapping[str, Any]],
         commit_message: str | None = None,
         tags: Mapping[str, str] | None = None,
         response_format: Mapping[str, object] | type | None = None,
         model_config: Mapping[str, object] | None = None,
+        syntax: str | None = None,
     ) -> PromptVersion:
         """See Client.register_prompt."""
         return await self._call(
-            self._core.operations.register_prompt(name, template, commit_message, tags, response_format, model_config)
+            self._core.operations.register_prompt(
+                name, template, commit_message, tags, response_format, model_config, syntax
+            )
         )
 
     async def set_prompt_alias(
@@ -308,6 +312,10 @@ class AsyncClient:
     async def undelete_prompt(self, name: str, *, reason: str = "") -> Revision:
         """See Client.undelete_prompt."""
         return await self._call(self._core.operations.undelete_prompt(name, reason))
+
+    def prompt_dependents(self, name: str, version: int | None = None) -> AsyncIterator[Dependent]:
+        """See Client.prompt_dependents."""
+        return self._pages(self._core.operations.list_dependents(name, version))
 
     def list_deleted_prompts(self) -> AsyncIterator[Deleted]:
         """See Client.list_deleted_prompts."""

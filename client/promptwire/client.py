@@ -2,11 +2,11 @@
 
 import math
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from os import PathLike
 from types import TracebackType
-from typing import NoReturn, Self, TypeVar, Unpack
+from typing import Any, NoReturn, Self, TypeVar, Unpack
 
 from promptwire._core import checks
 from promptwire._core.core import Core
@@ -20,6 +20,7 @@ from promptwire.diffs import PromptDiff
 from promptwire.domain import limits
 from promptwire.handle import Handle
 from promptwire.options import Given, Options
+from promptwire.prompt_version import PromptVersion
 from promptwire.status import ClientStatus, ServerStatus
 from promptwire.values import (
     AliasChange,
@@ -27,11 +28,11 @@ from promptwire.values import (
     Changes,
     Convergence,
     Deleted,
+    Dependent,
     KeptWrite,
     MetricSummary,
     Move,
     Prompt,
-    PromptVersion,
     Register,
     Release,
     Revision,
@@ -147,19 +148,25 @@ class Client:
     def register_prompt(
         self,
         name: str,
-        template: str,
+        template: str | Sequence[Mapping[str, Any]],
         commit_message: str | None = None,
         tags: Mapping[str, str] | None = None,
         response_format: Mapping[str, object] | type | None = None,
         model_config: Mapping[str, object] | None = None,
+        syntax: str | None = None,
     ) -> PromptVersion:
         """Adds a version to a prompt, making the prompt if it is new. Identical content still makes a new version.
+
+        `template` is text, or a list of messages, {"role": ..., "content": ...}, among which {"type": "placeholder",
+        "name": ...} takes a list of messages; with `syntax="jinja2"` its texts are Jinja2. `{{> prompts:/name@alias }}`
+        includes another prompt as it is now. docs/templates.md says all of it. Raises InvalidArgumentError with line
+        and column of what cannot be read or included.
 
         `response_format` is a JSON Schema, or a pydantic model class; it and `model_config` are stored as compact JSON
         with sorted keys.
         """
         operation = self._core.operations.register_prompt(
-            name, template, commit_message, tags, response_format, model_config
+            name, template, commit_message, tags, response_format, model_config, syntax
         )
         return run(self._core.call(operation))
 
@@ -395,6 +402,10 @@ class Client:
     def list_deleted_prompts(self) -> Iterator[Deleted]:
         """What is deleted and can be undeleted, what was deleted first before others; pages are fetched as needed."""
         return self._pages(self._core.operations.list_deleted())
+
+    def prompt_dependents(self, name: str, version: int | None = None) -> Iterator[Dependent]:
+        """Who includes a prompt's versions, or one of them, newest version first; pages are fetched as needed."""
+        return self._pages(self._core.operations.list_dependents(name, version))
 
     def release(
         self,

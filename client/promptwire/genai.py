@@ -6,25 +6,26 @@ PROMPTWIRE_TARGET, _NAMESPACE and _TOKEN say whose client that is, or `configure
 """
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from os import PathLike
-from typing import Unpack
+from typing import Any, Unpack
 
 from promptwire._core.wanted import Consistency
 from promptwire.client import Client
 from promptwire.config import Config
 from promptwire.diffs import PromptDiff
 from promptwire.options import Given
+from promptwire.prompt_version import PromptVersion
 from promptwire.values import (
     AliasChange,
     AliasMove,
     Deleted,
+    Dependent,
     KeptWrite,
     MetricSummary,
     Move,
     Prompt,
-    PromptVersion,
     Register,
     Release,
     Revision,
@@ -53,6 +54,7 @@ __all__ = [
     "load_prompts",
     "log_prompt_metrics",
     "prompt_alias_history",
+    "prompt_dependents",
     "query_prompt_metrics",
     "register_prompt",
     "release",
@@ -126,14 +128,15 @@ def wait_for_ready(references: Iterable[str] = (), timeout: float | None = None)
 
 def register_prompt(
     name: str,
-    template: str,
+    template: str | Sequence[Mapping[str, Any]],
     commit_message: str | None = None,
     tags: Mapping[str, str] | None = None,
     response_format: Mapping[str, object] | type | None = None,
     model_config: Mapping[str, object] | None = None,
+    syntax: str | None = None,
 ) -> PromptVersion:
     """See Client.register_prompt."""
-    return get_client().register_prompt(name, template, commit_message, tags, response_format, model_config)
+    return get_client().register_prompt(name, template, commit_message, tags, response_format, model_config, syntax)
 
 
 def set_prompt_alias(
@@ -273,6 +276,11 @@ def delete_prompt(name: str, *, reason: str = "") -> Revision:
 def undelete_prompt(name: str, *, reason: str = "") -> Revision:
     """See Client.undelete_prompt."""
     return get_client().undelete_prompt(name, reason=reason)
+
+
+def prompt_dependents(name: str, version: int | None = None) -> Iterator[Dependent]:
+    """See Client.prompt_dependents."""
+    return get_client().prompt_dependents(name, version)
 
 
 def list_deleted_prompts() -> Iterator[Deleted]:

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from promptwire.values import PromptVersion
+from promptwire.prompt_version import PromptVersion
 
 if TYPE_CHECKING:
     from promptwire.aio import AsyncClient

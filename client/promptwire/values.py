@@ -1,33 +1,11 @@
 """What the client returns: frozen values, made of what the service sent."""
 
-import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
-from promptwire.domain.references import SCHEME
 from promptwire.domain.splits import Split
-from promptwire.domain.template import MissingVariablesError, TextTemplate
-from promptwire.errors import RenderError
-
-if TYPE_CHECKING:
-    from promptwire._core.lease import Lease
-
-_Value = TypeVar("_Value")
-
-
-class ReadOnlyDict(dict[str, _Value]):
-    """A dict that refuses changes. Unlike a mappingproxy it prints, pickles and goes through json.dumps as usual."""
-
-    __slots__ = ()
-
-    def _refuse(self, *_: object, **__: object) -> NoReturn:
-        raise TypeError("this is a read-only view of what the registry holds; copy it with dict(...) to change it")
-
-    __setitem__ = __delitem__ = clear = pop = popitem = setdefault = update = __ior__ = _refuse
-
-    def __reduce__(self) -> tuple[type, tuple[dict[str, _Value]]]:
-        return type(self), (dict(self),)
+from promptwire.read_only import ReadOnlyDict
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,102 +24,6 @@ class Revision:
     def reaches(self, other: "Revision") -> bool:
         """Whether it is surely as new or newer."""
         return self.epoch == other.epoch and self.number >= other.number
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class PromptVersion:
-    """One version of a prompt. Its content never changes; tags and aliases are as they were when it was handed out."""
-
-    name: str
-    version: int
-    template: str
-    """Text with `{{variable}}` placeholders."""
-    variables: tuple[str, ...] = ()
-    """Names of the template's variables, in order of first use."""
-    commit_message: str = ""
-    tags: Mapping[str, str] = field(default_factory=ReadOnlyDict[str], hash=False)
-    aliases: tuple[str, ...] = ()
-    """Aliases that point at this version, sorted, without `latest`."""
-    author: str = ""
-    creation_timestamp: int = 0
-    """Milliseconds since 1970, by the store's clock."""
-    digest: str = ""
-    """`sha256:<hex>` over template, response_format_json and model_config_json; checked when it was received."""
-    response_format_json: str = ""
-    """JSON Schema of the expected answer, byte for byte; empty when there is none."""
-    model_config_json: str = ""
-    """Model settings as a JSON object, byte for byte; empty when there are none."""
-    # The two slots that move: the core exchanges the lease, `format` fills in the parsed template.
-    _lease: "Lease | None" = field(default=None, compare=False)
-    _parsed: TextTemplate | None = field(default=None, init=False, compare=False)
-
-    def __repr__(self) -> str:
-        aliases = "".join(f" @{alias}" for alias in self.aliases)
-        return f"<PromptVersion {self.uri}{aliases}{' stale' if self.stale else ''}>"
-
-    @property
-    def uri(self) -> str:
-        """`prompts:/<name>/<version>`."""
-        return f"{SCHEME}{self.name}/{self.version}"
-
-    @property
-    def response_format(self) -> dict[str, Any] | None:
-        """JSON Schema of the expected answer, a new dict each time; None when there is none."""
-        return json.loads(self.response_format_json) if self.response_format_json else None
-
-    @property
-    def model_config(self) -> dict[str, Any] | None:
-        """Model settings, a new dict each time; None when there are none."""
-        return json.loads(self.model_config_json) if self.model_config_json else None
-
-    @property
-    def age(self) -> float:
-        """Seconds since this was last known right, at most. Stays small while the watch keeps it so."""
-        return self._lease.age if self._lease else 0.0
-
-    @property
-    def stale(self) -> bool:
-        """Whether its age is past the client's lease: nobody vouches for it any more."""
-        return self._lease.stale if self._lease else False
-
-    def format(self, /, **variables: object) -> str:
-        """The template with its variables filled in, others than str through str(). Extra variables are ignored.
-
-        `{{user.name}}` takes the entry or attribute `name` of the variable `user`. Raises RenderError, which names
-        every variable that is missing.
-        """
-        parsed = self._parsed
-        if parsed is None:
-            parsed = self._parse()
-        try:
-            return parsed.render(variables)
-        except MissingVariablesError as error:
-            message = f"{self.uri} needs a value for {', '.join(map(repr, error.names))}"
-            raise RenderError(message, error.names) from error
-
-    def format_partly(self, /, **variables: object) -> "PromptVersion":
-        """The same with placeholders left where a value is missing, for another `format` later.
-
-        It is this version in name only: its template is no longer what the registry has, so it has no digest.
-        """
-        rest = (self._parsed or self._parse()).partly(variables)
-        version = replace(self, template=rest.text, variables=rest.variables, digest="")
-        # Not parsed again from its text: a value that looks like a placeholder stays what it is.
-        object.__setattr__(version, "_parsed", rest)
-        return version
-
-    def to_messages(self, role: str = "system", /, **variables: object) -> list[dict[str, str]]:
-        """One message with the formatted template, as OpenAI's and other clients take them. Raises RenderError."""
-        return [{"role": role, "content": self.format(**variables)}]
-
-    def to_single_brace_format(self) -> str:
-        """The template with `{variable}` for `{{variable}}`; other braces stay, which str.format would not take."""
-        return (self._parsed or self._parse()).single_braced()
-
-    def _parse(self) -> TextTemplate:
-        parsed = TextTemplate(self.template)
-        object.__setattr__(self, "_parsed", parsed)  # two threads may both parse it; either result does
-        return parsed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,6 +47,15 @@ class Prompt:
     """Versions that are deleted: references to them fail."""
     splits: Mapping[str, Split] = field(default_factory=ReadOnlyDict[Split], hash=False)
     """Aliases that point at weighted versions; not among `aliases`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dependent:
+    """A version of a prompt, and another one whose template includes it."""
+
+    version: int
+    by_name: str
+    by_version: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -380,11 +271,14 @@ class Register:
     """A step of a release: registers a version, and points aliases at it."""
 
     name: str
-    template: str
+    template: str | Sequence[Mapping[str, Any]]
+    """Text, or chat messages; see Client.register_prompt."""
     commit_message: str | None = None
     tags: Mapping[str, str] | None = None
     response_format: Mapping[str, object] | type | None = None
     model_config: Mapping[str, object] | None = None
+    syntax: str | None = None
+    """`jinja2`, or None for `{{variable}}`."""
     aliases: Iterable[str] = ()
     expected_latest_version: int | None = None
     """Only if this is the newest version so far; 0 for "only if there is no such prompt"."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from promptwire.domain.content import Include
 from promptwire.domain.splits import Split
 from promptwire_service.domain.changes import (
     AliasDeleted,
@@ -23,7 +24,6 @@ from promptwire_service.domain.operations import (
     DeleteAlias,
     DeletePrompt,
     DeleteVersion,
-    Include,
     Operation,
     Purge,
     RollbackAlias,

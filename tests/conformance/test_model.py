@@ -8,7 +8,7 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from promptwire.domain.content import Content
+from promptwire.domain.content import Content, Include
 from promptwire.domain.splits import Split
 from promptwire_service.domain.errors import RegistryError
 from promptwire_service.domain.operations import (
@@ -16,7 +16,6 @@ from promptwire_service.domain.operations import (
     DeletePrompt,
     DeleteTags,
     DeleteVersion,
-    Include,
     Operation,
     Purge,
     Register,
@@ -65,7 +64,11 @@ def operations(draw: st.DrawFn) -> Operation:
     version = draw(st.none() | versions)
     match draw(st.integers(0, 7)):
         case 0:
-            content = Content(draw(few_texts))
+            pins = tuple(
+                Include(included, draw(versions), Content(draw(few_texts)).digest)
+                for included in draw(st.lists(names, max_size=1))
+            )
+            content = Content(draw(few_texts), includes=pins)
             return Register(
                 name=name,
                 content=content,
@@ -73,10 +76,6 @@ def operations(draw: st.DrawFn) -> Operation:
                 commit_message=draw(texts | st.just("")),
                 tags=draw(tags | st.just({})),
                 expected_latest=draw(st.sampled_from([None, None, None, None, 0, 3])),
-                includes=tuple(
-                    Include(included, draw(versions), Content(draw(few_texts)).digest)
-                    for included in draw(st.lists(names, max_size=1))
-                ),
             )
         case 1:
             return SetAlias(name=name, alias=draw(aliases), target=draw(or_newest), expected=expected)

@@ -1,6 +1,7 @@
 """What every store must do. A backend that passes this can stand under the service."""
 
 import asyncio
+import dataclasses
 import uuid
 from typing import Any
 
@@ -67,7 +68,8 @@ def space(store: Store) -> Namespace:
 
 
 def registration(name: str = "greeting", text: str = "Hello {{name}}", **fields: Any) -> Register:
-    content = Content(text, fields.pop("response_format_json", ""), fields.pop("model_config_json", ""))
+    parts = {field.name: fields.pop(field.name) for field in dataclasses.fields(Content) if field.name in fields}
+    content = Content(text, **parts)
     return Register(
         name=name,
         content=content,

@@ -57,7 +57,7 @@ def test_a_version_renders_in_several_ways() -> None:
     assert version.to_messages("user", user={"name": "Ana"}, what="5G") == [
         {"role": "user", "content": "Help Ana with 5G."}
     ]
-    half = version.format_partly(what="5G")
+    half = version.format(what="5G", allow_partial=True)
     assert (half.template, half.variables, half.digest) == ("Help {{user.name}} with 5G.", ("user.name",), "")
     assert half.format(user={"name": "Ana"}) == "Help Ana with 5G."
     with pytest.raises(RenderError) as refused:
@@ -82,7 +82,7 @@ def test_filling_in_by_parts_is_filling_in_at_once(text: str, first: dict[str, s
 
 def test_a_value_is_never_expanded_nor_its_own_error_hidden() -> None:
     version = PromptVersion(name="p", version=1, template="{{a}}-{{b}}")
-    assert version.format_partly(a="{{b}}").format(b="x") == version.format(a="{{b}}", b="x") == "{{b}}-x"
+    assert version.format(a="{{b}}", allow_partial=True).format(b="x") == version.format(a="{{b}}", b="x") == "{{b}}-x"
 
     class Unprintable:
         def __str__(self) -> str:

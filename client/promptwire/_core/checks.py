@@ -5,10 +5,12 @@ Only what protobuf and JSON could not carry is refused here; the registry's rule
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import Any, cast
 
 from promptwire.domain import limits
+from promptwire.domain.content import JINJA, SYNTAXES, Content
 from promptwire.domain.references import Reference, parse_reference
 from promptwire.domain.violations import InvalidValueError, shape
 from promptwire.errors import InvalidArgumentError
@@ -156,10 +158,32 @@ def json_object(value: object, field: str) -> str:
         value = schema()
     if not isinstance(value, Mapping):
         raise invalid(field, f"must be a mapping that JSON can hold; got {type(value).__name__}")
+    return _json(dict(value), field, "a mapping", sort_keys=True)
+
+
+def content(
+    template: object, response_format: object, model_config: object, syntax: object, field: str = ""
+) -> Content:
+    """Of text, or of a list of messages, which becomes compact JSON."""
+    of_text = isinstance(template, str)
+    if not of_text and (isinstance(template, Mapping | bytes) or not isinstance(template, Sequence)):
+        raise invalid(f"{field}template", f"must be text (str) or a list of messages; got {type(template).__name__}")
+    if syntax not in (None, *SYNTAXES):
+        raise invalid(f"{field}syntax", f"must be {JINJA!r}, or None for {{{{variable}}}}; got {syntax!r:.60}")
+    return Content(
+        text=text(template, f"{field}template") if of_text else "",
+        messages_json="" if of_text else _json(list(cast("Sequence[Any]", template)), f"{field}template", "messages"),
+        response_format_json=json_object(response_format, f"{field}response_format"),
+        model_config_json=json_object(model_config, f"{field}model_config"),
+        syntax=str(syntax or ""),
+    )
+
+
+def _json(value: object, field: str, what: str, *, sort_keys: bool = False) -> str:
     try:
-        encoded = json.dumps(dict(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        encoded = json.dumps(value, sort_keys=sort_keys, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
-        raise invalid(field, f"must be a mapping that JSON can hold; {error}") from error
+        raise invalid(field, f"must be {what} that JSON can hold; {error}") from error
     return text(encoded, field)
 
 

@@ -36,9 +36,16 @@ from promptwire.domain.references import Reference
 from promptwire.errors import NotFoundError, PromptwireError, StaleError, UnavailableError, VersionNotFoundError
 from promptwire.handle import Handle
 from promptwire.options import Options
+from promptwire.prompt_version import PromptVersion
 from promptwire.status import ClientStatus
 from promptwire.v1 import common_pb2
-from promptwire.values import AgentsReport, AliasChange, Move, Prompt, PromptVersion, Revision
+from promptwire.values import (
+    AgentsReport,
+    AliasChange,
+    Move,
+    Prompt,
+    Revision,
+)
 
 if TYPE_CHECKING:
     from promptwire._core.last_known import LastKnown

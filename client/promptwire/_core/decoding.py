@@ -1,16 +1,19 @@
 """What the service sent, as values. A version's digest is checked here, so that no value ever differs from it."""
 
+import json
 from collections.abc import Mapping
 
 from promptwire._core.followed import Record
 from promptwire._core.lease import Lease
 from promptwire._core.split_alias import Meaning, SplitAlias
 from promptwire.diffs import DiffHunk, DiffLine, DiffPart, DiffSegment, DiffSide, PromptDiff
-from promptwire.domain.content import Content
+from promptwire.domain.content import SYNTAXES
 from promptwire.domain.diffs import PartKind, SegmentKind
 from promptwire.domain.references import parse_reference
 from promptwire.domain.splits import Split
 from promptwire.errors import PromptwireError
+from promptwire.prompt_version import PromptVersion
+from promptwire.read_only import ReadOnlyDict, read_only
 from promptwire.status import CacheStatus, ServerStatus, StoreStatus, WatcherStatus
 from promptwire.v1 import admin_service_pb2, common_pb2, metrics_service_pb2, prompt_service_pb2
 from promptwire.values import (
@@ -20,16 +23,16 @@ from promptwire.values import (
     Changes,
     Convergence,
     Deleted,
+    Dependent,
     KeptWrite,
     LaggingAgent,
     MetricSummary,
     Prompt,
-    PromptVersion,
-    ReadOnlyDict,
     Release,
     ReleaseEffect,
     Revision,
 )
+from promptwire.wire import content_of
 
 
 def revision(message: common_pb2.Revision) -> Revision:
@@ -39,11 +42,11 @@ def revision(message: common_pb2.Revision) -> Revision:
 def prompt_version(message: common_pb2.PromptVersion, lease: Lease | None = None) -> PromptVersion:
     """Raises PromptwireError if the content is not what its digest says, or of a kind that this client cannot read."""
     uri = f"prompts:/{message.name}/{message.version}"
-    if message.content.WhichOneof("template") != "text":
+    content = content_of(message.content)
+    if content.syntax not in SYNTAXES or not content.template:
         raise PromptwireError(
             f"{uri} has a kind of template that this client does not know; upgrade promptwire", "UNKNOWN_TEMPLATE"
         )
-    content = Content(message.content.text, message.content.response_format_json, message.content.model_config_json)
     if content.digest != message.digest:
         raise PromptwireError(
             f"{uri} does not have the content that its digest says: {content.digest}, not {message.digest}",
@@ -52,7 +55,7 @@ def prompt_version(message: common_pb2.PromptVersion, lease: Lease | None = None
     return PromptVersion(
         name=message.name,
         version=message.version,
-        template=content.text,
+        template=read_only(json.loads(content.messages_json)) if content.messages_json else content.text,
         variables=tuple(message.variables),
         commit_message=message.commit_message,
         tags=ReadOnlyDict(message.tags),
@@ -62,8 +65,16 @@ def prompt_version(message: common_pb2.PromptVersion, lease: Lease | None = None
         digest=message.digest,
         response_format_json=content.response_format_json,
         model_config_json=content.model_config_json,
+        syntax=content.syntax,
+        messages_json=content.messages_json,
+        source=content.source,
+        includes=content.includes,
         _lease=lease,
     )
+
+
+def dependent(message: prompt_service_pb2.Dependent) -> Dependent:
+    return Dependent(version=message.version, by_name=message.by_name, by_version=message.by_version)
 
 
 def prompt(message: common_pb2.Prompt) -> Prompt:

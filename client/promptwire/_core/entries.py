@@ -3,7 +3,7 @@
 from collections import UserDict
 from collections.abc import Mapping
 
-from promptwire.values import PromptVersion
+from promptwire.prompt_version import PromptVersion
 
 
 class LeasedEntries(UserDict[str, PromptVersion]):

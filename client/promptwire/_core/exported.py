@@ -7,7 +7,8 @@ from promptwire._core.followed import Followed, Record
 from promptwire._core.lease import Lease
 from promptwire._core.split_alias import SplitAlias
 from promptwire.domain.references import Selector
-from promptwire.values import PromptVersion, Revision
+from promptwire.prompt_version import PromptVersion
+from promptwire.values import Revision
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,8 @@ from promptwire.domain.references import Selector
 from promptwire.domain.splits import Split
 from promptwire.errors import AliasNotFoundError, NotFoundError, PromptNotFoundError, VersionNotFoundError
 from promptwire.handle import Handle
-from promptwire.values import Prompt, PromptVersion, Revision
+from promptwire.prompt_version import PromptVersion
+from promptwire.values import Prompt, Revision
 
 
 @dataclass(frozen=True, slots=True)

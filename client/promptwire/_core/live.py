@@ -31,7 +31,8 @@ from promptwire._core.subscriptions import Subscriptions, Told
 from promptwire.domain.references import Reference
 from promptwire.errors import NotFoundError
 from promptwire.handle import Handle
-from promptwire.values import Prompt, PromptVersion, Revision
+from promptwire.prompt_version import PromptVersion
+from promptwire.values import Prompt, Revision
 
 _log = logging.getLogger("promptwire")
 

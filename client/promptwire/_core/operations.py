@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import grpc
 
@@ -16,6 +16,7 @@ from promptwire._core.split_alias import Meaning
 from promptwire.diffs import PromptDiff
 from promptwire.errors import PromptwireError
 from promptwire.options import Options
+from promptwire.prompt_version import PromptVersion
 from promptwire.status import ServerStatus
 from promptwire.v1 import admin_service_pb2 as admin
 from promptwire.v1 import common_pb2 as common
@@ -26,15 +27,16 @@ from promptwire.values import (
     AliasMove,
     Convergence,
     Deleted,
+    Dependent,
     KeptWrite,
     MetricSummary,
     Move,
     Prompt,
-    PromptVersion,
     Register,
     Release,
     Revision,
 )
+from promptwire.wire import content_message
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
@@ -127,20 +129,17 @@ class Operations:
     def register_prompt(
         self,
         name: str,
-        template: str,
+        template: str | Sequence[Mapping[str, Any]],
         commit_message: str | None,
         tags: Mapping[str, str] | None,
         response_format: Mapping[str, object] | type | None,
         model_config: Mapping[str, object] | None,
+        syntax: str | None,
     ) -> Operation[pb.RegisterPromptRequest, pb.RegisterPromptResponse, PromptVersion]:
         request = pb.RegisterPromptRequest(
             namespace=self._namespace,
             name=checks.text(name, "name"),
-            content=common.Content(
-                text=checks.text(template, "template"),
-                response_format_json=checks.json_object(response_format, "response_format"),
-                model_config_json=checks.json_object(model_config, "model_config"),
-            ),
+            content=content_message(checks.content(template, response_format, model_config, syntax)),
             commit_message=checks.optional_text(commit_message, "commit_message"),
             tags={} if tags is None else checks.tags(tags),
             write=self._write(),
@@ -424,6 +423,18 @@ class Operations:
             lambda stubs: stubs.prompts.ListDeleted,
             pb.ListDeletedRequest(namespace=self._namespace, page_token=token),
             lambda response, _: ([decoding.deleted(one) for one in response.deleted], response.next_page_token),
+            _of_read,
+        )
+
+    def list_dependents(
+        self, name: str, version: int | None
+    ) -> Callable[[str], Operation[pb.ListDependentsRequest, pb.ListDependentsResponse, Page[Dependent]]]:
+        """By page token."""
+        checked, number = checks.text(name, "name"), checks.optional_number(version, "version")
+        return lambda token: Operation(
+            lambda stubs: stubs.prompts.ListDependents,
+            pb.ListDependentsRequest(namespace=self._namespace, name=checked, version=number, page_token=token),
+            lambda response, _: ([decoding.dependent(one) for one in response.dependents], response.next_page_token),
             _of_read,
         )
 

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from promptwire._core import checks
 from promptwire.domain.references import parse_reference
 from promptwire.domain.violations import InvalidValueError, shape
-from promptwire.v1 import common_pb2 as common
 from promptwire.v1 import prompt_service_pb2 as pb
 from promptwire.values import Move, Register
+from promptwire.wire import content_message
 
 
 def steps_of(steps: Mapping[str, int | None] | Iterable[Register | Move]) -> list[pb.ReleaseStep]:
@@ -31,14 +31,10 @@ def _moves(steps: Mapping[str, int | None]) -> Iterator[Move]:
 def _step(step: object, field: str) -> pb.ReleaseStep:
     match step:
         case Register():
-            content = common.Content(
-                text=checks.text(step.template, f"{field}.template"),
-                response_format_json=checks.json_object(step.response_format, f"{field}.response_format"),
-                model_config_json=checks.json_object(step.model_config, f"{field}.model_config"),
-            )
+            content = checks.content(step.template, step.response_format, step.model_config, step.syntax, f"{field}.")
             registration = pb.RegisterStep(
                 name=checks.text(step.name, f"{field}.name"),
-                content=content,
+                content=content_message(content),
                 commit_message=checks.optional_text(step.commit_message, f"{field}.commit_message"),
                 tags={} if step.tags is None else checks.tags(step.tags, f"{field}.tags"),
                 aliases=checks.texts(step.aliases, f"{field}.aliases"),

@@ -16,8 +16,9 @@ from promptwire._core.live import LiveTable
 from promptwire.domain import limits
 from promptwire.domain.references import Selector
 from promptwire.errors import PromptwireError
+from promptwire.prompt_version import PromptVersion
 from promptwire.v1 import common_pb2, prompt_service_pb2
-from promptwire.values import PromptVersion, Revision
+from promptwire.values import Revision
 
 _log = logging.getLogger("promptwire")
 

@@ -23,8 +23,10 @@ from promptwire._core import decoding
 from promptwire._core.split_alias import Meaning, SplitAlias
 from promptwire.domain.references import Selector
 from promptwire.errors import PromptwireError
+from promptwire.prompt_version import PromptVersion
 from promptwire.v1 import common_pb2, prompt_service_pb2
-from promptwire.values import PromptVersion, Revision
+from promptwire.values import Revision
+from promptwire.wire import content_message
 
 FORMAT = 1
 MAX_BYTES = 64 * 1024 * 1024
@@ -322,15 +324,10 @@ class Lock:
 
 
 def _message(value: PromptVersion) -> common_pb2.PromptVersion:
-    content = common_pb2.Content(
-        text=value.template,
-        response_format_json=value.response_format_json,
-        model_config_json=value.model_config_json,
-    )
     message = common_pb2.PromptVersion(
         name=value.name,
         version=value.version,
-        content=content,
+        content=content_message(value.content),
         digest=value.digest,
         commit_message=value.commit_message,
         tags=value.tags,

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from promptwire.domain.references import SCHEME
 from promptwire.domain.splits import Split
-from promptwire.values import PromptVersion
+from promptwire.prompt_version import PromptVersion
 
 if TYPE_CHECKING:
     from promptwire._core.lease import Lease

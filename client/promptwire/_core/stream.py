@@ -2,7 +2,8 @@
 
 import queue
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 
 import grpc
 
@@ -32,8 +33,10 @@ class Stream:
         self._connection = connection
         self._deliver = deliver
         self._outbox: queue.SimpleQueue[prompt_service_pb2.WatchRequest | None] = queue.SimpleQueue()
-        self._call = connection.watch(iter(self._outbox.get, None))
-        threading.Thread(target=self._read, name="promptwire-read", daemon=True).start()
+        self._sender: threading.Thread | None = None
+        self._call = connection.watch(self._requests())
+        self._reader = threading.Thread(target=self._read, name="promptwire-read", daemon=True)
+        self._reader.start()
 
     def send(self, request: prompt_service_pb2.WatchRequest) -> None:
         self._outbox.put(request)
@@ -42,6 +45,21 @@ class Stream:
         """Idempotent."""
         self._outbox.put(None)  # lets grpc's thread go
         self._call.cancel()
+
+    def join(self, timeout_seconds: float) -> None:
+        """Waits until its threads have ended, once it is cancelled.
+
+        Who ends the process needs that: a daemon thread that the interpreter stops while it holds the call's lock
+        holds it for ever, and the call's finalizer takes it once more.
+        """
+        deadline = time.monotonic() + timeout_seconds
+        for thread in (self._reader, self._sender):
+            if thread is not None and thread is not threading.current_thread():
+                thread.join(max(0.0, deadline - time.monotonic()))
+
+    def _requests(self) -> Iterator[prompt_service_pb2.WatchRequest]:
+        self._sender = threading.current_thread()
+        yield from iter(self._outbox.get, None)
 
     def _read(self) -> None:
         why = "the service ended the stream"

@@ -25,6 +25,7 @@ from promptwire.v1 import prompt_service_pb2
 _log = logging.getLogger("promptwire")
 
 _FIRST_BACKOFF_SECONDS = 0.1
+_JOIN_SECONDS = 2.0
 _MOST_BACKOFF_SECONDS = 30.0
 _MOST_BACKOFF_UNCONFIRMED_SECONDS = 2.0
 """While loads are answered with what an earlier process knew, no call tells that the service is back."""
@@ -40,6 +41,8 @@ class AnyStream(Protocol):
     def send(self, request: prompt_service_pb2.WatchRequest) -> None: ...
 
     def cancel(self) -> None: ...
+
+    def join(self, timeout_seconds: float) -> None: ...
 
 
 class Signal(Enum):
@@ -136,8 +139,9 @@ class Watch:
             if event is Signal.STOP:
                 break
             wait = self.step(event)
-        if self._stream is not None:
+        if (stream := self._stream) is not None:
             self._close("the client is closed")
+            stream.join(_JOIN_SECONDS)
 
     def step(self, event: Event | None) -> float:
         """Deals with an event, if there is one, and with what is due. Seconds until something is due again.

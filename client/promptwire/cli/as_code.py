@@ -41,7 +41,7 @@ def export(
         session.out.document(counts)
         return
     for alias in counts["splits"]:
-        session.out.note(f"{alias} left out: a file has no splits")
+        session.out.note(f"{alias} left out: only --all-versions keeps splits")
     session.out.line(f"{folder}: {counts['written']} written, {counts['unchanged']} unchanged, {_gone(counts)}")
 
 
@@ -74,7 +74,7 @@ def _export(
         "unchanged": len(held) - written,
         "removed": [str(path) for path in stale] if prune else [],
         "stale": [] if prune else [str(path) for path in stale],
-        "splits": [f"{prompt.name}@{alias}" for prompt in held.values() for alias in prompt.splits],
+        "splits": [] if all_versions else [f"{one.name}@{alias}" for one in held.values() for alias in one.splits],
     }
 
 

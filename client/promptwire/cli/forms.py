@@ -1,9 +1,11 @@
 """The client's values as JSON: the names are those of the Python attributes. docs/cli.md shows each."""
 
+import json
 from dataclasses import asdict
 from typing import Any
 
 from promptwire.domain.splits import Split
+from promptwire.prompt_version import PromptVersion
 from promptwire.status import ServerStatus
 from promptwire.values import (
     AgentsReport,
@@ -12,9 +14,9 @@ from promptwire.values import (
     Changes,
     Convergence,
     Deleted,
+    Dependent,
     KeptWrite,
     Prompt,
-    PromptVersion,
     Release,
     Revision,
 )
@@ -29,6 +31,7 @@ def version(value: PromptVersion) -> dict[str, Any]:
         "name": value.name,
         "version": value.version,
         "template": value.template,
+        "syntax": value.syntax,
         "variables": list(value.variables),
         "commit_message": value.commit_message,
         "tags": dict(value.tags),
@@ -39,7 +42,13 @@ def version(value: PromptVersion) -> dict[str, Any]:
         "digest": value.digest,
         "response_format": value.response_format,
         "model_config": value.model_config,
+        "source": json.loads(value.source) if value.source and value.is_chat else value.source,
+        "includes": [asdict(one) for one in value.includes],
     }
+
+
+def dependent(value: Dependent) -> dict[str, Any]:
+    return asdict(value)
 
 
 def prompt(value: Prompt) -> dict[str, Any]:

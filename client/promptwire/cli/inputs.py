@@ -67,6 +67,17 @@ def json_object(given: str | None, option: str, *, file_unless_json: bool = Fals
     return value
 
 
+def messages(text: str) -> list[Any]:
+    """Chat messages as JSON."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"the messages are not JSON: {error}") from error
+    if not isinstance(value, list):
+        raise UsageError('the messages must be a JSON array, [{"role": ..., "content": ...}, ...]')
+    return value
+
+
 def tags(given: Iterable[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for one in given:

@@ -9,10 +9,12 @@ import typer
 from promptwire.cli import forms, inputs
 from promptwire.cli.cells import Cell, Size, When, target
 from promptwire.cli.session import Session, command
+from promptwire.domain.diffs import readable
 
 if TYPE_CHECKING:
     from promptwire.client import Client
-    from promptwire.values import Prompt, PromptVersion
+    from promptwire.prompt_version import PromptVersion
+    from promptwire.values import Prompt
 
 
 def get(
@@ -39,11 +41,11 @@ def get(
     if session.out.json:
         session.out.document(forms.version(version))
     elif template_only:
-        session.out.raw(version.template)
+        session.out.raw(version.content.template)
     else:
         session.out.pairs(_facts(version))
         session.out.line("")
-        session.out.block(version.template)
+        session.out.block("\n\n".join(map(readable, version.template)) if version.is_chat else version.template)
 
 
 def _resolve(client: "Client", ref: str) -> "PromptVersion":
@@ -67,6 +69,10 @@ def _facts(version: "PromptVersion") -> list[tuple[str, Cell]]:
         ("uri", version.uri),
         ("digest", version.digest),
     ]
+    if version.syntax:
+        facts.append(("syntax", version.syntax))
+    if version.includes:
+        facts.append(("includes", [f"{one.name}/{one.version}" for one in version.includes]))
     facts += [(f"tag {key}", value) for key, value in version.tags.items()]
     if version.response_format is not None:
         facts.append(("response format", json.dumps(version.response_format, ensure_ascii=False)))
@@ -147,6 +153,29 @@ def versions(
     )
 
 
+def dependents(
+    session: Session,
+    what: Annotated[
+        str,
+        typer.Argument(help="A prompt's name, or name/3 for a version.", metavar="NAME[/VERSION]", show_default=False),
+    ],
+) -> None:
+    """List what includes a prompt, by the version that it includes."""
+    reference = inputs.reference(what)
+    version = reference.selector if isinstance(reference.selector, int) else None
+    with session.client() as client:
+        found = list(client.prompt_dependents(reference.name, version))
+    if session.out.json:
+        session.out.document([forms.dependent(one) for one in found])
+        return
+    if not found and session.out.for_people:
+        session.out.note(f"nothing includes {what}")
+        return
+    session.out.table(
+        ("VERSION", "INCLUDED BY", "ITS VERSION"), ((one.version, one.by_name, one.by_version) for one in found)
+    )
+
+
 def list_(
     session: Session,
     prefix: Annotated[
@@ -185,7 +214,7 @@ def _show_prompts(session: Session, found: "list[Prompt]") -> None:
 
 
 def _size(version: "PromptVersion") -> Size:
-    return Size(len(version.template.encode()))
+    return Size(len(version.content.template.encode()))
 
 
 def add_to(app: typer.Typer) -> None:
@@ -193,3 +222,4 @@ def add_to(app: typer.Typer) -> None:
     command(app, "search")(search)
     command(app, "versions")(versions)
     command(app, "list")(list_)
+    command(app, "dependents")(dependents)

@@ -20,6 +20,10 @@ def register(
         str | None,
         typer.Option(help="The template itself, with {{variable}} placeholders.", metavar="TEXT"),
     ] = None,
+    chat: Annotated[bool, typer.Option("--chat", help="The template is a JSON array of messages.")] = False,
+    syntax: Annotated[
+        str | None, typer.Option(help="jinja2; left out, it is {{variable}}.", metavar="SYNTAX", show_default=False)
+    ] = None,
     message: Annotated[
         str | None, typer.Option("--message", "-m", help="Why this version exists.", metavar="TEXT")
     ] = None,
@@ -37,16 +41,19 @@ def register(
 ) -> None:
     """Add a version to a prompt; the first one makes the prompt."""
     text = inputs.template(file, template)
+    given = inputs.messages(text) if chat else text
     tags = inputs.tags(tag or ())
     schema = inputs.json_object(response_format, "--response-format", file_unless_json=True)
     settings = inputs.json_object(model_config, "--model-config")
     with session.client() as client:
-        made = client.register_prompt(name, text, message, tags, schema, settings)
+        made = client.register_prompt(name, given, message, tags, schema, settings, syntax)
     if session.out.json:
         session.out.document(forms.version(made))
         return
     session.out.line(f"registered {made.name} version {made.version}")
     session.out.line(f"variables: {', '.join(made.variables) or 'none'}")
+    if made.includes:
+        session.out.line(f"includes: {', '.join(f'{one.name}/{one.version}' for one in made.includes)}")
 
 
 def add_to(app: typer.Typer) -> None:

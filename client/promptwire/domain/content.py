@@ -4,35 +4,80 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Final, Self
 
 from promptwire.domain import limits
 from promptwire.domain.violations import Violation
 
+JINJA: Final = "jinja2"
+SYNTAXES: Final = ("", JINJA)
+"""What a template is written in; empty for `{{variable}}` and nothing else."""
+
 _DIGEST_HEADER = b"promptwire content 1\n"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Include:
+    """A version whose text another one holds."""
+
+    name: str
+    version: int
+    digest: str
 
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """A version's immutable part. The JSON fields hold an object's text, byte for byte, or nothing."""
+    """A version's immutable part: a text or messages, as they are filled in, and what goes with them.
 
-    text: str
+    The JSON fields hold a value's text, byte for byte, or nothing. Where the template includes others, their texts are
+    in it already; `source` is it as it was written.
+    """
+
+    text: str = ""
     response_format_json: str = ""
     model_config_json: str = ""
+    messages_json: str = ""
+    syntax: str = ""
+    source: str = ""
+    includes: tuple[Include, ...] = ()
 
     @classmethod
     def of_fields(cls, fields: Mapping[str, str]) -> Self:
         """From what `fields` gives; others are ignored."""
-        return cls(fields["text"], fields.get("response_format", ""), fields.get("model_config", ""))
+        includes = json.loads(fields.get("includes", "[]"))
+        return cls(
+            fields.get("text", ""),
+            fields.get("response_format", ""),
+            fields.get("model_config", ""),
+            fields.get("messages", ""),
+            fields.get("syntax", ""),
+            fields.get("source", ""),
+            tuple(Include(name, version, digest) for name, version, digest in includes),
+        )
 
     def fields(self) -> dict[str, str]:
         """Those that are present, by name, in the digest's order."""
+        includes = [[one.name, one.version, one.digest] for one in self.includes]
         fields = {
             "text": self.text,
             "response_format": self.response_format_json,
             "model_config": self.model_config_json,
+            "messages": self.messages_json,
+            "syntax": self.syntax,
+            "source": self.source,
+            "includes": json.dumps(includes, separators=(",", ":"), ensure_ascii=False) if includes else "",
         }
-        return {name: text for name, text in fields.items() if text or name == "text"}
+        return {name: text for name, text in fields.items() if text}
+
+    @property
+    def template(self) -> str:
+        """The text, or the messages as JSON."""
+        return self.text or self.messages_json
+
+    @property
+    def written(self) -> str:
+        """The same as it was written, includes and all."""
+        return self.source or self.template
 
     def _fields(self) -> Iterator[tuple[str, bytes]]:
         return ((name, text.encode()) for name, text in self.fields().items())
@@ -54,8 +99,14 @@ class Content:
 
 
 def check_content(content: Content, field: str = "content") -> Violation | None:
-    if not content.text:
+    """All of it but whether the template can be read, see domain.templates."""
+    if not content.template:
         return Violation(f"{field}.text", "must not be empty")
+    if content.text and content.messages_json:
+        return Violation(f"{field}.messages_json", "does not go with a text: give one or the other")
+    if content.syntax not in SYNTAXES:
+        rule = f"must be {JINJA}, or empty for {{{{variable}}}}"
+        return Violation(f"{field}.syntax", f"{rule}; got {content.syntax!r:.60}")
     if content.size_bytes > limits.CONTENT_MAX_BYTES:
         return Violation(
             field,
@@ -69,13 +120,20 @@ def check_content(content: Content, field: str = "content") -> Violation | None:
 def _check_json_object(text: str, field: str) -> Violation | None:
     if not text:
         return None
-    try:
-        value = json.loads(text, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
-        return Violation(field, f"must be a JSON object; {error}")
+    value = read_json(text, field)
+    if isinstance(value, Violation):
+        return Violation(field, f"must be a JSON object; {value.description}")
     if not isinstance(value, dict):
         return Violation(field, f"must be a JSON object; got a JSON {type(value).__name__}")
     return None
+
+
+def read_json(text: str, field: str) -> Any:
+    """The value, or a Violation: NaN and the like are none, nor what Python cannot hold."""
+    try:
+        return json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        return Violation(field, str(error))
 
 
 def _refuse_constant(name: str) -> None:

@@ -96,7 +96,14 @@ def parts_of(fields: Mapping[str, str], tags: Mapping[str, str]) -> dict[str, st
     """A version's content fields and tags as what is compared: messages one by one, JSON indented, tags by key."""
     parts: dict[str, str] = {}
     for name, text in fields.items():
-        parts |= {"template": text} if name == "text" else _of_json(name, text)
+        if name == "text":
+            parts["template"] = text
+        elif name == "syntax" or (name == "source" and "text" in fields):
+            parts[name] = text
+        elif name == "includes":
+            parts[name] = "".join(f"{of}/{version}\n" for of, version, _ in json.loads(text))
+        else:
+            parts |= _of_json(name, text)
     return parts | {f"tags.{key}": tags[key] for key in sorted(tags)}
 
 
@@ -106,11 +113,11 @@ def _of_json(name: str, text: str) -> dict[str, str]:
     except (ValueError, RecursionError):
         return {name: text}
     if isinstance(value, list):
-        return {f"{name}[{index}]": _readable(item) for index, item in enumerate(value)}
-    return {name: _readable(value)}
+        return {f"{name}[{index}]": readable(item) for index, item in enumerate(value)}
+    return {name: readable(value)}
 
 
-def _readable(value: object) -> str:
+def readable(value: object) -> str:
     """A chat message's words as such, under its role; else indented JSON."""
     match value:
         case {"role": str(role), "content": str(content), **rest} if not rest:

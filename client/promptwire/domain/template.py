@@ -6,9 +6,23 @@ them. Braces around anything else are text.
 
 import re
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, Protocol
 
 _PLACEHOLDER: Final = re.compile(r"\{\{\s*([A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*)\s*\}\}")
+
+
+class TemplateError(ValueError):
+    """A text is no template; `line` and `column` count from 1."""
+
+    def __init__(self, problem: str, line: int, column: int) -> None:
+        super().__init__(f"line {line}, column {column}: {problem}")
+        self.problem = problem
+        self.line = line
+        self.column = column
+
+
+class RenderingError(Exception):
+    """A template cannot be filled in, for another reason than a missing value."""
 
 
 class MissingVariablesError(KeyError):
@@ -17,6 +31,29 @@ class MissingVariablesError(KeyError):
     def __init__(self, names: tuple[str, ...]) -> None:
         super().__init__(", ".join(names))
         self.names = names
+
+
+class TextLike(Protocol):
+    """A text to be filled in."""
+
+    variables: tuple[str, ...]
+
+    def render(self, values: Mapping[str, object]) -> str:
+        """Raises MissingVariablesError and RenderingError."""
+        ...
+
+    def partly(self, values: Mapping[str, object]) -> "TextLike":
+        """The rest, to be rendered later. Raises RenderingError where there is no such thing."""
+        ...
+
+    @property
+    def text(self) -> str:
+        """As it was written, but for spaces in `{{variable}}`."""
+        ...
+
+    def single_braced(self) -> str:
+        """With `{variable}` for `{{variable}}`. Raises RenderingError where there is no such thing."""
+        ...
 
 
 class TextTemplate:
@@ -75,6 +112,13 @@ class TextTemplate:
     def single_braced(self) -> str:
         """With `{variable}` for `{{variable}}`, as str.format and others have it; other braces stay."""
         parts = self._parts.copy()
+        for index, name in self._places:
+            parts[index] = f"{{{name}}}"
+        return "".join(parts)
+
+    def as_f_string(self) -> str:
+        """With `{variable}` for `{{variable}}`, and other braces doubled: what str.format makes the same of."""
+        parts = [part.replace("{", "{{").replace("}", "}}") for part in self._parts]
         for index, name in self._places:
             parts[index] = f"{{{name}}}"
         return "".join(parts)

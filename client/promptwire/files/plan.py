@@ -1,15 +1,17 @@
 """What applying a folder would change, and doing that: all of it or nothing, and only if nothing moved meanwhile."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from promptwire.domain.diffs import DiffPart, diff_parts, parts_of
 from promptwire.errors import ConflictError
 from promptwire.files import registry
+from promptwire.files.order import in_order, references_of
 from promptwire.files.prompt_file import NEWEST, FileVersion, PromptFile, content_of
 from promptwire.files.reading import FileError
-from promptwire.values import Move, Prompt, PromptVersion, Register, Release
+from promptwire.prompt_version import PromptVersion
+from promptwire.values import Move, Prompt, Register, Release
 
 if TYPE_CHECKING:
     from promptwire.client import Client
@@ -40,7 +42,7 @@ class AliasMove:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What would change, in order of names. True when anything would."""
+    """What would change, in order of names, but what is included before what includes it. True when anything would."""
 
     registrations: tuple[Registration, ...]
     moves: tuple[AliasMove, ...]
@@ -60,7 +62,8 @@ def make_plan(client: "Client", files: Sequence[PromptFile], *, aliases: bool) -
     known = [held[file.name] for file in files if file.name in held]
     newest = {version.name: version for version in registry.newest(client, known)}
     found = [_registration(file, newest.get(file.name)) for file in files]
-    registrations = tuple(sorted((one for one in found if one), key=lambda one: one.name))
+    by_name = sorted((one for one in found if one), key=lambda one: one.name)
+    registrations = tuple(in_order(by_name, lambda one: one.name, lambda one: _included(one.version)))
     registered = {one.name for one in registrations}
     moves = tuple(
         move
@@ -87,6 +90,10 @@ def _registration(file: PromptFile, newest: PromptVersion | None) -> Registratio
         parts=diff_parts(before, parts_of(wanted.content.fields(), wanted.tags)),
         version=wanted,
     )
+
+
+def _included(version: FileVersion) -> Iterator[str]:
+    return (reference.name for reference in references_of(version.content))
 
 
 def _moves(file: PromptFile, prompt: Prompt | None, registered: bool) -> Iterator[AliasMove]:
@@ -120,11 +127,19 @@ def apply_plan(client: "Client", plan: Plan, title: str, reason: str = "") -> Re
         )
         for move in plan.moves
     ]
-    return client.release(title, [*registers, *moves], reason=reason)
+    # A prompt's aliases move right after its registration: what includes it by one of them is registered after that.
+    after: dict[str, list[Move]] = {}
+    for move in moves:
+        after.setdefault(move.name, []).append(move)
+    steps = [step for one in registers for step in (one, *after.pop(one.name, ()))]
+    others = [move for some in after.values() for move in some]
+    return client.release(title, [*others, *steps], reason=reason)
 
 
 def _numbers(client: "Client", registers: Sequence[Register]) -> dict[str, int]:
-    tried = client.release("Apply", registers, dry_run=True)
+    # Only numbers are asked for: what a template includes may be among what comes.
+    bare = [replace(step, template="x", syntax=None) for step in registers]
+    tried = client.release("Apply", bare, dry_run=True)
     if tried.problems:
         raise ConflictError(tried.problems[0], "PLAN_REFUSED")
     return {effect.name: effect.version for effect in tried.effects if effect.version and effect.alias is None}

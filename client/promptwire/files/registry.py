@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from promptwire.files.prompt_file import NEWEST, FileVersion, PromptFile, content_of
-from promptwire.values import Prompt, PromptVersion
+from promptwire.files.prompt_file import NEWEST, FileSplit, FileVersion, PromptFile, content_of
+from promptwire.prompt_version import PromptVersion
+from promptwire.values import Prompt
 
 if TYPE_CHECKING:
     from promptwire.client import Client
@@ -39,13 +40,17 @@ def whole_file(client: "Client", prompt: Prompt) -> PromptFile:
         name=prompt.name,
         versions=tuple(_version(version, numbered=True) for version in versions),
         aliases=prompt.aliases,
+        splits={
+            alias: FileSplit(salt=split.salt, weights={str(one): share for one, share in split.weights().items()})
+            for alias, split in prompt.splits.items()
+        },
         prompt_tags=prompt.tags,
     )
 
 
 def _version(version: PromptVersion, *, numbered: bool) -> FileVersion:
     return FileVersion(
-        content=content_of(version),
+        content=content_of(version, pinned=numbered),
         commit_message=version.commit_message,
         tags=version.tags,
         number=version.version if numbered else None,

@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+from promptwire._core import checks
 from promptwire.domain.content import Content
 from promptwire.errors import ConflictError
 from promptwire.files import registry
+from promptwire.files.order import in_order, references_of
 from promptwire.files.prompt_file import NEWEST, FileVersion, PromptFile, content_of
 from promptwire.values import Move, Prompt, Register
 
@@ -41,7 +43,7 @@ def restore(client: "Client", files: Sequence[PromptFile], progress: Callable[[i
     _check(client, here, held)
     by_file = [(file, list(_registers(file, held.get(file.name)))) for file in files]
     _check_numbers(client, [(file, _last(held.get(file.name)) + 1, steps[0]) for file, steps in by_file if steps])
-    steps = [step for _, some in by_file for step in some]
+    steps = _in_order(by_file)
     moves, left_out = _moves(files, held)
     for batch in _batches(steps):
         client.release(TITLE, batch)
@@ -52,10 +54,35 @@ def restore(client: "Client", files: Sequence[PromptFile], progress: Callable[[i
         client.release(TITLE, some)
     for file in files:
         known = held.get(file.name)
+        for alias, split in file.splits.items():
+            weights = {int(version): float(weight) for version, weight in split.weights.items()}
+            if known is None or alias not in known.splits:
+                client.set_prompt_alias_split(file.name, alias, weights, salt=split.salt)
         if file.prompt_tags and (known is None or dict(known.tags) != dict(file.prompt_tags)):
             client.set_prompt_tags(file.name, file.prompt_tags)
     registered = sum(step.template != _GONE.content.text for step in steps)
     return Restored(versions=registered, aliases=len(moves), left_out=tuple(left_out))
+
+
+def _in_order(by_file: Sequence[tuple[PromptFile, list[Register]]]) -> list[Register]:
+    """A prompt's versions one after another, and each after those that it includes."""
+    numbered: list[tuple[str, int, Register]] = []
+    for file, steps in by_file:
+        first = (file.newest.number or 0) - len(steps) + 1
+        numbered += ((file.name, number, step) for number, step in enumerate(steps, first))
+
+    def after(item: tuple[str, int, Register]) -> Iterator[tuple[str, int]]:
+        name, number, step = item
+        yield name, number - 1
+        content = checks.content(step.template, None, None, step.syntax)
+        for reference in references_of(content):
+            if isinstance(reference.selector, int):
+                yield reference.name, reference.selector
+            else:
+                yield from last.get(reference.name, ())
+
+    last = {name: [(name, number)] for name, number, _ in numbered}
+    return [step for _, _, step in in_order(numbered, lambda item: item[:2], after)]
 
 
 def _numbered(file: PromptFile) -> PromptFile:
@@ -71,7 +98,7 @@ def _check(client: "Client", files: Sequence[PromptFile], held: dict[str, Prompt
         version = newest[file.name]
         same = next((one for one in file.versions if one.number == version.version), None)
         wanted = same.content if same else _GONE.content
-        if wanted.digest != content_of(version).digest:
+        if wanted not in (content_of(version), content_of(version, pinned=True)):
             raise ConflictError(
                 f"the namespace has a prompt {file.name} already, and its version {version.version} is not the one in "
                 f"{file.path}; import goes into an empty namespace, --namespace names another one",
@@ -83,7 +110,9 @@ def _check(client: "Client", files: Sequence[PromptFile], held: dict[str, Prompt
 def _check_numbers(client: "Client", firsts: Sequence[tuple[PromptFile, int, Register]]) -> None:
     """Whether versions will get their numbers: a prompt that was deleted or purged goes on after its last one."""
     expected = {file.name: (file, number) for file, number, _ in firsts}
-    for batch in _batches([step for _, _, step in firsts]):
+    # Only numbers are asked for: what a template includes may be among what comes.
+    bare = [replace(step, template="x", syntax=None) for _, _, step in firsts]
+    for batch in _batches(bare):
         for effect in client.release(TITLE, batch, dry_run=True).effects:
             file, number = expected[effect.name]
             if effect.problem or effect.version != number:
@@ -134,7 +163,7 @@ def _batches(steps: Sequence[Register]) -> Iterator[list[Register]]:
     batch: list[Register] = []
     size = 0
     for step in steps:
-        cost = len(step.template.encode()) + 1_000
+        cost = checks.content(step.template, None, None, step.syntax).size_bytes + 1_000
         if batch and (size + cost > _BATCH_MAX_BYTES or len(batch) == _STEPS_MAX):
             yield batch
             batch, size = [], 0

@@ -29,8 +29,14 @@ def mapping(value: Mapping[str, object], depth: int = 0) -> Iterator[str]:
 
 
 def _sequence(values: list[object], depth: int) -> Iterator[str]:
+    indent = _INDENT * depth
     for item in values:
-        yield from _entry(f"{_INDENT * depth}-", item, depth)
+        if isinstance(item, Mapping) and item:
+            first, *rest = mapping(item, depth + 1)
+            yield f"{indent}- {first.removeprefix(indent + _INDENT)}"
+            yield from rest
+        else:
+            yield from _entry(f"{indent}-", item, depth)
 
 
 def _entry(head: str, value: object, depth: int) -> Iterator[str]:

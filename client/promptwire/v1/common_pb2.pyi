@@ -21,6 +21,26 @@ else:
 
 DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
 
+class _TemplateSyntax:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _TemplateSyntaxEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_TemplateSyntax.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    TEMPLATE_SYNTAX_UNSPECIFIED: _TemplateSyntax.ValueType  # 0
+    """`{{variable}}`, and nothing else."""
+    TEMPLATE_SYNTAX_JINJA2: _TemplateSyntax.ValueType  # 1
+    """Jinja2."""
+
+class TemplateSyntax(_TemplateSyntax, metaclass=_TemplateSyntaxEnumTypeWrapper):
+    """What a template is written in. Who meets one that they do not know cannot fill the template in."""
+
+TEMPLATE_SYNTAX_UNSPECIFIED: TemplateSyntax.ValueType  # 0
+"""`{{variable}}`, and nothing else."""
+TEMPLATE_SYNTAX_JINJA2: TemplateSyntax.ValueType  # 1
+"""Jinja2."""
+Global___TemplateSyntax: typing_extensions.TypeAlias = TemplateSyntax
+
 class _Consistency:
     ValueType = typing.NewType("ValueType", builtins.int)
     V: typing_extensions.TypeAlias = ValueType
@@ -72,35 +92,80 @@ Global___Revision: typing_extensions.TypeAlias = Revision
 
 @typing.final
 class Content(google.protobuf.message.Message):
-    """What a version says, for ever. Covered by `PromptVersion.digest`."""
+    """What a version says, for ever. Covered by `PromptVersion.digest`; <= 1 MiB of UTF-8 in all."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     TEXT_FIELD_NUMBER: builtins.int
+    MESSAGES_JSON_FIELD_NUMBER: builtins.int
     RESPONSE_FORMAT_JSON_FIELD_NUMBER: builtins.int
     MODEL_CONFIG_JSON_FIELD_NUMBER: builtins.int
+    SYNTAX_FIELD_NUMBER: builtins.int
+    SOURCE_FIELD_NUMBER: builtins.int
+    INCLUDES_FIELD_NUMBER: builtins.int
     text: builtins.str
-    """Text with `{{variable}}` placeholders, 1 byte to 1 MiB of UTF-8 (1 MiB for the whole content)."""
+    """Text with `{{variable}}` placeholders, or Jinja2; not empty."""
+    messages_json: builtins.str
+    """Chat messages as a JSON array, kept byte for byte; docs/templates.md says what stands in it."""
     response_format_json: builtins.str
     """JSON Schema of the expected answer, as a JSON object; empty when there is none. Kept byte for byte."""
     model_config_json: builtins.str
     """Model settings (provider, model, temperature, ...), as a JSON object; empty when there are none. Kept byte for byte."""
+    syntax: Global___TemplateSyntax.ValueType
+    """What its texts are written in."""
+    source: builtins.str
+    """The template as it was written; empty where it includes nothing. Only in versions."""
+    @property
+    def includes(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Include]:
+        """What each reference in it was pinned to, in order of first use. Only in versions."""
+
     def __init__(
         self,
         *,
         text: builtins.str = ...,
+        messages_json: builtins.str = ...,
         response_format_json: builtins.str = ...,
         model_config_json: builtins.str = ...,
+        syntax: Global___TemplateSyntax.ValueType = ...,
+        source: builtins.str = ...,
+        includes: collections.abc.Iterable[Global___Include] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["template", b"template", "text", b"text"]
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["messages_json", b"messages_json", "template", b"template", "text", b"text"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["model_config_json", b"model_config_json", "response_format_json", b"response_format_json", "template", b"template", "text", b"text"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["includes", b"includes", "messages_json", b"messages_json", "model_config_json", b"model_config_json", "response_format_json", b"response_format_json", "source", b"source", "syntax", b"syntax", "template", b"template", "text", b"text"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_template: typing_extensions.TypeAlias = typing.Literal["text"]
+    _WhichOneofReturnType_template: typing_extensions.TypeAlias = typing.Literal["text", "messages_json"]
     _WhichOneofArgType_template: typing_extensions.TypeAlias = typing.Literal["template", b"template"]
     def WhichOneof(self, oneof_group: _WhichOneofArgType_template) -> _WhichOneofReturnType_template | None: ...
 
 Global___Content: typing_extensions.TypeAlias = Content
+
+@typing.final
+class Include(google.protobuf.message.Message):
+    """A version whose text another one holds."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    VERSION_FIELD_NUMBER: builtins.int
+    DIGEST_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """Prompt's name."""
+    version: builtins.int
+    """Its version."""
+    digest: builtins.str
+    """That version's digest."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        version: builtins.int = ...,
+        digest: builtins.str = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["digest", b"digest", "name", b"name", "version", b"version"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___Include: typing_extensions.TypeAlias = Include
 
 @typing.final
 class PromptVersion(google.protobuf.message.Message):

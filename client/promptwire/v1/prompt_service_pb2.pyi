@@ -115,7 +115,7 @@ class RegisterPromptRequest(google.protobuf.message.Message):
     """See PromptVersion.commit_message."""
     @property
     def content(self) -> promptwire.v1.common_pb2.Content:
-        """What the new version says; required."""
+        """What the new version says, as it is written: what it includes is put in and pinned now. Required."""
 
     @property
     def tags(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]:
@@ -2428,7 +2428,7 @@ class RegisterStep(google.protobuf.message.Message):
     """Only if this is the prompt's newest version so far; 0 for "only if there is no such prompt"."""
     @property
     def content(self) -> promptwire.v1.common_pb2.Content:
-        """What the new version says."""
+        """What the new version says, as it is written; it may include what earlier steps register or move."""
 
     @property
     def tags(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]:
@@ -3097,6 +3097,102 @@ class TagsDeleted(google.protobuf.message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__version) -> _WhichOneofReturnType__version | None: ...
 
 Global___TagsDeleted: typing_extensions.TypeAlias = TagsDeleted
+
+@typing.final
+class ListDependentsRequest(google.protobuf.message.Message):
+    """Request of ListDependents."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAMESPACE_FIELD_NUMBER: builtins.int
+    NAME_FIELD_NUMBER: builtins.int
+    VERSION_FIELD_NUMBER: builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    namespace: builtins.str
+    """Namespace; empty means `default`."""
+    name: builtins.str
+    """Prompt's name."""
+    version: builtins.int
+    """Only what includes this version; absent means any of them."""
+    page_token: builtins.str
+    """`next_page_token` of the page before; empty for the first."""
+    def __init__(
+        self,
+        *,
+        namespace: builtins.str = ...,
+        name: builtins.str = ...,
+        version: builtins.int | None = ...,
+        page_token: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_version", b"_version", "version", b"version"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_version", b"_version", "name", b"name", "namespace", b"namespace", "page_token", b"page_token", "version", b"version"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__version: typing_extensions.TypeAlias = typing.Literal["version"]
+    _WhichOneofArgType__version: typing_extensions.TypeAlias = typing.Literal["_version", b"_version"]
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__version) -> _WhichOneofReturnType__version | None: ...
+
+Global___ListDependentsRequest: typing_extensions.TypeAlias = ListDependentsRequest
+
+@typing.final
+class ListDependentsResponse(google.protobuf.message.Message):
+    """Response of ListDependents."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    DEPENDENTS_FIELD_NUMBER: builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    INFO_FIELD_NUMBER: builtins.int
+    next_page_token: builtins.str
+    """For the next page, which may have some where this one has none; empty on the last one."""
+    @property
+    def dependents(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Dependent]:
+        """By version, newest first, then by name and version of what includes it; without those that are deleted."""
+
+    @property
+    def info(self) -> promptwire.v1.common_pb2.ReadInfo:
+        """How good the page is."""
+
+    def __init__(
+        self,
+        *,
+        dependents: collections.abc.Iterable[Global___Dependent] | None = ...,
+        next_page_token: builtins.str = ...,
+        info: promptwire.v1.common_pb2.ReadInfo | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["info", b"info"]
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["dependents", b"dependents", "info", b"info", "next_page_token", b"next_page_token"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___ListDependentsResponse: typing_extensions.TypeAlias = ListDependentsResponse
+
+@typing.final
+class Dependent(google.protobuf.message.Message):
+    """A version that includes another one."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: builtins.int
+    BY_NAME_FIELD_NUMBER: builtins.int
+    BY_VERSION_FIELD_NUMBER: builtins.int
+    version: builtins.int
+    """Version that is included."""
+    by_name: builtins.str
+    """Name of the prompt that includes it."""
+    by_version: builtins.int
+    """Version that includes it."""
+    def __init__(
+        self,
+        *,
+        version: builtins.int = ...,
+        by_name: builtins.str = ...,
+        by_version: builtins.int = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["by_name", b"by_name", "by_version", b"by_version", "version", b"version"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___Dependent: typing_extensions.TypeAlias = Dependent
 
 @typing.final
 class DiffVersionsRequest(google.protobuf.message.Message):

@@ -166,6 +166,11 @@ class PromptServiceStub(object):
                 request_serializer=promptwire_dot_v1_dot_prompt__service__pb2.DiffVersionsRequest.SerializeToString,
                 response_deserializer=promptwire_dot_v1_dot_prompt__service__pb2.DiffVersionsResponse.FromString,
                 _registered_method=True)
+        self.ListDependents = channel.unary_unary(
+                '/promptwire.v1.PromptService/ListDependents',
+                request_serializer=promptwire_dot_v1_dot_prompt__service__pb2.ListDependentsRequest.SerializeToString,
+                response_deserializer=promptwire_dot_v1_dot_prompt__service__pb2.ListDependentsResponse.FromString,
+                _registered_method=True)
         self.Watch = channel.stream_stream(
                 '/promptwire.v1.PromptService/Watch',
                 request_serializer=promptwire_dot_v1_dot_prompt__service__pb2.WatchRequest.SerializeToString,
@@ -365,6 +370,13 @@ class PromptServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListDependents(self, request, context):
+        """What includes a prompt's versions, a page at a time.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Watch(self, request_iterator, context):
         """Keeps an agent's copy of its prompts right: see WatchRequest and docs/protocol.md.
         """
@@ -511,6 +523,11 @@ def add_PromptServiceServicer_to_server(servicer, server):
                     servicer.DiffVersions,
                     request_deserializer=promptwire_dot_v1_dot_prompt__service__pb2.DiffVersionsRequest.FromString,
                     response_serializer=promptwire_dot_v1_dot_prompt__service__pb2.DiffVersionsResponse.SerializeToString,
+            ),
+            'ListDependents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListDependents,
+                    request_deserializer=promptwire_dot_v1_dot_prompt__service__pb2.ListDependentsRequest.FromString,
+                    response_serializer=promptwire_dot_v1_dot_prompt__service__pb2.ListDependentsResponse.SerializeToString,
             ),
             'Watch': grpc.stream_stream_rpc_method_handler(
                     servicer.Watch,
@@ -1227,6 +1244,33 @@ class PromptService(object):
             '/promptwire.v1.PromptService/DiffVersions',
             promptwire_dot_v1_dot_prompt__service__pb2.DiffVersionsRequest.SerializeToString,
             promptwire_dot_v1_dot_prompt__service__pb2.DiffVersionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListDependents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/promptwire.v1.PromptService/ListDependents',
+            promptwire_dot_v1_dot_prompt__service__pb2.ListDependentsRequest.SerializeToString,
+            promptwire_dot_v1_dot_prompt__service__pb2.ListDependentsResponse.FromString,
             options,
             channel_credentials,
             insecure,

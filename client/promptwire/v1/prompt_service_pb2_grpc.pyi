@@ -81,6 +81,8 @@ class PromptServiceStub:
     """Every write of the namespace, oldest first, a page at a time; kept for ever."""
     DiffVersions: grpc.UnaryUnaryMultiCallable[promptwire.v1.prompt_service_pb2.DiffVersionsRequest, promptwire.v1.prompt_service_pb2.DiffVersionsResponse]
     """What differs between two versions of a prompt, by lines and words."""
+    ListDependents: grpc.UnaryUnaryMultiCallable[promptwire.v1.prompt_service_pb2.ListDependentsRequest, promptwire.v1.prompt_service_pb2.ListDependentsResponse]
+    """What includes a prompt's versions, a page at a time."""
     Watch: grpc.StreamStreamMultiCallable[promptwire.v1.prompt_service_pb2.WatchRequest, promptwire.v1.prompt_service_pb2.WatchResponse]
     """Keeps an agent's copy of its prompts right: see WatchRequest and docs/protocol.md."""
     StreamChanges: grpc.UnaryStreamMultiCallable[promptwire.v1.prompt_service_pb2.StreamChangesRequest, promptwire.v1.prompt_service_pb2.StreamChangesResponse]
@@ -145,6 +147,8 @@ class PromptServiceAsyncStub(PromptServiceStub):
     """Every write of the namespace, oldest first, a page at a time; kept for ever."""
     DiffVersions: grpc.aio.UnaryUnaryMultiCallable[promptwire.v1.prompt_service_pb2.DiffVersionsRequest, promptwire.v1.prompt_service_pb2.DiffVersionsResponse]  # type: ignore[assignment]
     """What differs between two versions of a prompt, by lines and words."""
+    ListDependents: grpc.aio.UnaryUnaryMultiCallable[promptwire.v1.prompt_service_pb2.ListDependentsRequest, promptwire.v1.prompt_service_pb2.ListDependentsResponse]  # type: ignore[assignment]
+    """What includes a prompt's versions, a page at a time."""
     Watch: grpc.aio.StreamStreamMultiCallable[promptwire.v1.prompt_service_pb2.WatchRequest, promptwire.v1.prompt_service_pb2.WatchResponse]  # type: ignore[assignment]
     """Keeps an agent's copy of its prompts right: see WatchRequest and docs/protocol.md."""
     StreamChanges: grpc.aio.UnaryStreamMultiCallable[promptwire.v1.prompt_service_pb2.StreamChangesRequest, promptwire.v1.prompt_service_pb2.StreamChangesResponse]  # type: ignore[assignment]
@@ -362,6 +366,14 @@ class PromptServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[promptwire.v1.prompt_service_pb2.DiffVersionsResponse, collections.abc.Awaitable[promptwire.v1.prompt_service_pb2.DiffVersionsResponse]]:
         """What differs between two versions of a prompt, by lines and words."""
+
+    @abc.abstractmethod
+    def ListDependents(
+        self,
+        request: promptwire.v1.prompt_service_pb2.ListDependentsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[promptwire.v1.prompt_service_pb2.ListDependentsResponse, collections.abc.Awaitable[promptwire.v1.prompt_service_pb2.ListDependentsResponse]]:
+        """What includes a prompt's versions, a page at a time."""
 
     @abc.abstractmethod
     def Watch(

@@ -1,11 +1,11 @@
 """A release: versions registered and aliases moved, of many prompts, all or nothing; and what takes one back."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from promptwire.domain import limits
-from promptwire.domain.content import Content, check_content
+from promptwire.domain.content import Content
 from promptwire.domain.names import (
     check_alias,
     check_namespace,
@@ -16,7 +16,9 @@ from promptwire.domain.names import (
 )
 from promptwire.domain.violations import Violation
 from promptwire_service.commands.context import Registry
+from promptwire_service.commands.including import Includer, includes_any
 from promptwire_service.commands.options import WriteOptions, check_expected
+from promptwire_service.commands.repeats import asked_for, earlier_answer
 from promptwire_service.domain.changes import AliasDeleted, AliasSet, Change
 from promptwire_service.domain.errors import nothing_to_undo, refuse, release_not_found
 from promptwire_service.domain.operations import DeleteAlias, Operation, Register, Result, SetAlias
@@ -41,13 +43,13 @@ class RegisterStep:
 
     def violations(self, field: str) -> Iterator[Violation | None]:
         yield check_prompt_name(self.name, f"{field}.name")
-        yield check_content(self.content, f"{field}.content")
         yield check_text(self.commit_message, f"{field}.commit_message", limits.COMMIT_MESSAGE_MAX_CHARS)
         yield check_tags(self.tags, f"{field}.tags")
         yield from (check_alias(alias, f"{field}.aliases") for alias in self.aliases)
         yield check_expected(self.expected_latest_version, f"{field}.expected_latest_version")
 
     def operations(self) -> Iterator[Operation]:
+        """Its content has to be whole."""
         yield Register(
             name=self.name,
             content=self.content,
@@ -128,7 +130,7 @@ async def release(
     now.
 
     Refused by the store as each step would be by itself; a registration, too, where the prompt's newest version is not
-    the expected one (LATEST_CONFLICT).
+    the expected one (LATEST_CONFLICT). A registration may include what earlier steps register and move.
     """
     refuse(
         check_namespace(namespace),
@@ -140,9 +142,36 @@ async def release(
         None if options.expected_etag is None else Violation("write.expected_etag", "does not go with a release"),
         *options.violations(),
     )
-    operations = tuple(operation for step in steps for operation in step.operations())
-    written = await registry.store.write(namespace, options.write(*operations, release=title, dry_run=dry_run))
+    includes = any(isinstance(step, RegisterStep) and includes_any(step.content) for step in steps)
+    asked = asked_for(title, [repr(step) for step in steps], options) if includes and not dry_run else ""
+    written = await earlier_answer(registry.store, namespace, options, asked)
+    if written is None:
+        whole = await _whole(steps, Includer(registry.store, namespace))
+        operations = tuple(operation for step in whole for operation in step.operations())
+        write = options.write(*operations, release=title, dry_run=dry_run, asked=asked)
+        written = await registry.store.write(namespace, write)
+    else:
+        operations = tuple(operation for step in steps for operation in step.operations())
     return Released(tuple(zip(operations, written.results, strict=True)), written.revision)
+
+
+async def _whole(steps: Sequence[Step], includer: Includer) -> list[Step]:
+    """The steps, their contents with all that they include."""
+    whole: list[Step] = []
+    for index, step in enumerate(steps):
+        if isinstance(step, RegisterStep):
+            content = await includer.whole(step.name, step.content, f"steps[{index}].content")
+            whole.append(replace(step, content=content))
+            await includer.registered(step.name, content, step.aliases)
+        else:
+            whole.append(step)
+            includer.moved(step.name, step.alias, step.version if isinstance(step, MoveStep) else None)
+    for name in includer.relied_on:
+        # Its number was a forecast: it holds only if nobody else registers one in between.
+        index, first = next((i, s) for i, s in enumerate(whole) if isinstance(s, RegisterStep) and s.name == name)
+        if first.expected_latest_version is None:
+            whole[index] = replace(first, expected_latest_version=await includer.newest(name))
+    return whole
 
 
 async def undo_release(registry: Registry, *, namespace: str, number: int, options: WriteOptions) -> Released:

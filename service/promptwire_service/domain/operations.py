@@ -9,25 +9,15 @@ from promptwire_service.domain.errors import RegistryError
 from promptwire_service.domain.records import Revision
 
 
-@dataclass(frozen=True, slots=True)
-class Include:
-    """A version whose text another one holds."""
-
-    name: str
-    version: int
-    digest: str
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Register:
-    """Adds a version, and the prompt if it is new. What it includes has to be there with these digests."""
+    """Adds a version, and the prompt if it is new. What its content includes has to be there with these digests."""
 
     name: str
     content: Content
     digest: str
     commit_message: str
     tags: Mapping[str, str]
-    includes: tuple[Include, ...] = ()
     expected_latest: int | None = None
     """Compare-and-set on the newest version; 0 for "no such prompt yet"."""
 

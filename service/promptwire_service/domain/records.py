@@ -9,7 +9,7 @@ from promptwire.domain.content import Content
 from promptwire.domain.names import LATEST
 from promptwire.domain.references import Selector
 from promptwire.domain.splits import Split, Target, versions_of_target
-from promptwire.domain.template import TextTemplate
+from promptwire.domain.templates import variables_of
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -109,7 +109,7 @@ class VersionRecord:
 
     @cached_property
     def variables(self) -> tuple[str, ...]:
-        return TextTemplate(self.content.text).variables
+        return variables_of(self.content)
 
     @cached_property
     def size_bytes(self) -> int:

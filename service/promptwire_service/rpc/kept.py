@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from promptwire.domain.splits import plain
 from promptwire.domain.violations import Violation
 from promptwire.v1 import prompt_service_pb2 as pb
+from promptwire.wire import content_of
 from promptwire_service.commands.release import MoveStep, RegisterStep, Released, RemoveStep, Step
 from promptwire_service.domain.errors import invalid
 from promptwire_service.domain.kept import AliasMoved, Deleted, KeptWrite
@@ -60,7 +61,7 @@ def steps_of(request: pb.ReleaseRequest) -> Iterator[Step]:
                 step = message.register
                 yield RegisterStep(
                     name=step.name,
-                    content=translate.content_of(step.content),
+                    content=content_of(step.content),
                     commit_message=step.commit_message,
                     tags=dict(step.tags),
                     aliases=tuple(step.aliases),

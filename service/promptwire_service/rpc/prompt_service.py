@@ -2,6 +2,7 @@
 
 from promptwire.domain.splits import plain
 from promptwire.v1 import prompt_service_pb2 as pb
+from promptwire.wire import content_of
 from promptwire_service.commands.batch_resolve import batch_resolve
 from promptwire_service.commands.context import Registry
 from promptwire_service.commands.delete_alias import delete_alias
@@ -35,7 +36,7 @@ class PromptService:
             self._registry,
             namespace=translate.namespace_of(request.namespace),
             name=request.name,
-            content=translate.content_of(request.content),
+            content=content_of(request.content),
             commit_message=request.commit_message,
             tags=dict(request.tags),
             options=translate.write_options_of(request),

@@ -1,4 +1,4 @@
-"""promptwire.v1.PromptService: history, roll-backs, releases and deletions; each method is its command."""
+"""promptwire.v1.PromptService: history, roll-backs, releases, deletions, dependents; each method is its command."""
 
 from promptwire.domain.splits import plain
 from promptwire.v1 import prompt_service_pb2 as pb
@@ -7,6 +7,7 @@ from promptwire_service.commands.delete_prompt import delete_prompt, undelete_pr
 from promptwire_service.commands.delete_version import delete_version, undelete_version
 from promptwire_service.commands.list_alias_history import list_alias_history
 from promptwire_service.commands.list_deleted import list_deleted
+from promptwire_service.commands.list_dependents import list_dependents
 from promptwire_service.commands.list_kept import list_audit, list_releases
 from promptwire_service.commands.release import release, undo_release
 from promptwire_service.commands.rollback_alias import rollback_alias
@@ -49,6 +50,23 @@ class ReleaseService:
         )
         return pb.ListAliasHistoryResponse(
             moves=(kept.move(one, page.revision.epoch) for one in page.moves),
+            next_page_token=page.next_page_token,
+            info=translate.read_info(page.revision, 0.0),
+        )
+
+    async def list_dependents(self, request: pb.ListDependentsRequest, _: Context) -> pb.ListDependentsResponse:
+        page = await list_dependents(
+            self._registry,
+            namespace=translate.namespace_of(request.namespace),
+            name=request.name,
+            version=request.version if request.HasField("version") else None,
+            page_token=request.page_token,
+        )
+        return pb.ListDependentsResponse(
+            dependents=(
+                pb.Dependent(version=one.version, by_name=one.by_name, by_version=one.by_version)
+                for one in page.dependents
+            ),
             next_page_token=page.next_page_token,
             info=translate.read_info(page.revision, 0.0),
         )

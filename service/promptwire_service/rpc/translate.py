@@ -7,13 +7,13 @@ from typing import Protocol
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from promptwire.domain.content import Content
 from promptwire.domain.names import DEFAULT_NAMESPACE
 from promptwire.domain.splits import Split, Target, plain
 from promptwire.domain.violations import Violation
 from promptwire.v1 import admin_service_pb2 as admin_pb
 from promptwire.v1 import common_pb2 as common_pb
 from promptwire.v1 import prompt_service_pb2 as pb
+from promptwire.wire import content_message
 from promptwire_service.commands.batch_resolve import Outcome
 from promptwire_service.commands.get_convergence import AliasState, Convergences
 from promptwire_service.commands.get_status import ServiceStatus
@@ -108,11 +108,7 @@ def version(record: VersionRecord, aliases: Sequence[str] = ()) -> common_pb.Pro
     return common_pb.PromptVersion(
         name=record.name,
         version=record.version,
-        content=common_pb.Content(
-            text=content.text,
-            response_format_json=content.response_format_json,
-            model_config_json=content.model_config_json,
-        ),
+        content=content_message(content),
         digest=record.digest,
         commit_message=record.commit_message,
         tags=record.tags,
@@ -262,10 +258,6 @@ def outcome(value: Outcome) -> pb.ResolveOutcome:
     return pb.ResolveOutcome(
         reference=value.reference, version=resolved(pair), split=_split(pair.split) if pair.split else None
     )
-
-
-def content_of(message: common_pb.Content) -> Content:
-    return Content(message.text, message.response_format_json, message.model_config_json)
 
 
 def namespace_of(namespace: str) -> str:

@@ -106,6 +106,8 @@ class CachedStore:
 
     async def write(self, namespace: str, write: Write) -> Written:
         written = await self._store.write(namespace, write)
+        if write.dry_run:
+            return written
         number = written.revision.number
         for operation, result in zip(write.operations, written.results, strict=True):
             self._prompts.invalidate((namespace, operation.name), number)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from promptwire.domain import limits
+from promptwire.domain.content import Include
 from promptwire.domain.splits import Target, versions_of_target
 from promptwire_service.domain.changes import (
     AliasDeleted,
@@ -55,7 +56,6 @@ from promptwire_service.domain.operations import (
     DeletePrompt,
     DeleteTags,
     DeleteVersion,
-    Include,
     Operation,
     Purge,
     Register,
@@ -458,7 +458,7 @@ class _Draft:
 
     def _register(self, operation: Register, prompt: PromptRecord | None) -> Result:
         name = operation.name
-        for include in operation.includes:
+        for include in operation.content.includes:
             of = self.state.prompts.get(include.name)
             if of and of.deleted_ms:
                 raise prompt_deleted(include.name)
@@ -483,7 +483,7 @@ class _Draft:
             created_ms=self.time_ms,
             etag=self.state.number,
         )
-        self.state.includes[name, version] = operation.includes
+        self.state.includes[name, version] = operation.content.includes
         return Result(version=version)
 
     def _roll_back(self, prompt: PromptRecord, operation: RollbackAlias) -> Result:

@@ -13,8 +13,15 @@ from promptwire.cli.app import app
 from promptwire.cli.output import Output
 from promptwire.cli.session import Globals
 from promptwire.errors import PromptNotFoundError
+from promptwire.prompt_version import PromptVersion
 from promptwire.status import ServerStatus
-from promptwire.values import AliasChange, Changes, Convergence, Prompt, PromptVersion, Revision
+from promptwire.values import (
+    AliasChange,
+    Changes,
+    Convergence,
+    Prompt,
+    Revision,
+)
 
 NOW_MS = 1_795_000_000_000
 HERE = Revision("epoch-1", 7)
@@ -69,8 +76,9 @@ class StubClient:
         tags: Mapping[str, str] | None = None,
         response_format: Mapping[str, object] | None = None,
         model_config: Mapping[str, object] | None = None,
+        syntax: str | None = None,
     ) -> PromptVersion:
-        self._ask("register", name, template, commit_message, tags, response_format, model_config)
+        self._ask("register", name, template, commit_message, tags, response_format, model_config, syntax)
         return self.versions[0] if self.versions else a_version(2, template, name=name)
 
     def get_prompt_version(self, name: str, version: int) -> PromptVersion:

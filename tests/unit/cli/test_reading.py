@@ -87,6 +87,9 @@ def test_get_as_json_has_the_names_of_the_attributes(cli: Cli, client: StubClien
         "digest": "",
         "response_format": {"type": "object"},
         "model_config": None,
+        "syntax": "",
+        "source": "",
+        "includes": [],
     }
     assert all(hasattr(version, name) for name in found)
 

@@ -26,7 +26,7 @@ def test_register_sends_everything_that_was_given(cli: Cli, client: StubClient, 
     assert result.exit_code == 0, result.stderr
     tags = {"a": "1", "b": "x=y", "c": ""}
     text = "Hëlp {{customer}}\r\n"
-    assert sent(client) == ("register", "telco", text, "why", tags, {"type": "object"}, {"temperature": 0.2})
+    assert sent(client) == ("register", "telco", text, "why", tags, {"type": "object"}, {"temperature": 0.2}, None)
     assert result.stdout == "registered telco version 2\nvariables: customer\n"
 
 
@@ -38,8 +38,21 @@ def test_register_reads_stdin_for_a_dash(cli: Cli, client: StubClient) -> None:
 def test_register_takes_the_template_from_the_command_line(cli: Cli, client: StubClient) -> None:
     client.versions = [a_version(3, variables=())]
     result = cli("register", "telco", "--template", "inline")
-    assert sent(client)[1:] == ("telco", "inline", None, {}, None, None)
+    assert sent(client)[1:] == ("telco", "inline", None, {}, None, None, None)
     assert result.stdout == "registered telco version 3\nvariables: none\n"
+
+
+def test_register_takes_messages_and_a_syntax(cli: Cli, client: StubClient) -> None:
+    messages = [{"role": "user", "content": "{{q}}"}]
+    assert cli("register", "telco", "--chat", "--syntax", "jinja2", "--template", json.dumps(messages)).exit_code == 0
+    assert (sent(client)[2], sent(client)[-1]) == (messages, "jinja2")
+
+
+@pytest.mark.parametrize("template", ["{", '{"role": "user"}'])
+def test_messages_that_are_none_are_wrong_usage(cli: Cli, client: StubClient, template: str) -> None:
+    result = cli("register", "telco", "--chat", "--template", template)
+    assert (result.exit_code, client.asked) == (2, [])
+    assert "the messages" in result.stderr
 
 
 def test_register_answers_with_the_version_in_json(cli: Cli, client: StubClient) -> None:
@@ -51,7 +64,7 @@ def test_model_config_and_response_format_may_be_files_or_json(cli: Cli, client:
     (tmp_path / "c.json").write_text('{"a": 1}')
     file = f"@{tmp_path / 'c.json'}"
     cli("register", "telco", "--template", "x", "--model-config", file, "--response-format", '{"b": 2}')
-    assert sent(client)[-2:] == ({"b": 2}, {"a": 1})
+    assert sent(client)[-3:] == ({"b": 2}, {"a": 1}, None)
 
 
 @pytest.mark.parametrize(

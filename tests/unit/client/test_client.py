@@ -471,6 +471,16 @@ def test_closing_ends_the_threads_and_those_who_wait(target: str, service: FakeS
     assert not mine.is_alive()
 
 
+def test_no_thread_of_a_closed_stream_is_left_to_be_stopped_with_a_lock_of_grpcs(target: str) -> None:
+    before = set(threading.enumerate())
+    client = Client(target)
+    client.load_prompt("a@production")
+    eventually(lambda: client.status().connected)
+    client.close()
+    left = [one.name for one in set(threading.enumerate()) - before]
+    assert not [name for name in left if "promptwire" in name or "consume_request_iterator" in name]
+
+
 def test_a_client_may_close_while_threads_load(target: str) -> None:
     """Each load brings a version or says that the client is closed; nothing else, and nothing hangs."""
     for _ in range(5):

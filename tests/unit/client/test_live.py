@@ -11,7 +11,8 @@ from promptwire._core.followed import PushedState, Record
 from promptwire._core.lease import Lease
 from promptwire._core.live import LiveTable
 from promptwire.handle import Handle
-from promptwire.values import Prompt, PromptVersion, Revision
+from promptwire.prompt_version import PromptVersion
+from promptwire.values import Prompt, Revision
 from tests.unit.client.fakes import FakeClock, version_message
 
 LEASE = 15.0

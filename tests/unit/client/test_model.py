@@ -29,8 +29,9 @@ from promptwire._core.live import LiveTable
 from promptwire._core.stream import Ended
 from promptwire._core.watch import Signal, Watch
 from promptwire.options import Options
+from promptwire.prompt_version import PromptVersion
 from promptwire.v1 import prompt_service_pb2 as pb
-from promptwire.values import PromptVersion, Revision
+from promptwire.values import Revision
 from tests.unit.client.fakes import FakeClock, Registry, ServedStream
 
 LEASE = 15.0
@@ -70,6 +71,9 @@ class Wire:
 
     def send(self, request: pb.WatchRequest) -> None:
         self.requests.append(request)
+
+    def join(self, timeout_seconds: float) -> None:
+        """It has no threads."""
 
     def cancel(self) -> None:
         self.broken = True

@@ -10,7 +10,7 @@ import pytest
 
 from promptwire import PromptVersion, RenderError, Revision
 from promptwire._core.lease import Lease
-from promptwire.values import ReadOnlyDict
+from promptwire.read_only import ReadOnlyDict
 from tests.unit.client.fakes import FakeClock
 
 

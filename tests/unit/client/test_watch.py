@@ -28,6 +28,9 @@ class FakeStream:
     def send(self, request: pb.WatchRequest) -> None:
         self.sent.append(request)
 
+    def join(self, timeout_seconds: float) -> None:
+        """It has no threads."""
+
     def cancel(self) -> None:
         self.cancelled = True
 

@@ -22,7 +22,7 @@ ROW = SimpleNamespace(
         updated_ms=0,
         author="ana@laptop",
         commit_message="Added 5G",
-        content=SimpleNamespace(text="You are {{role}}."),
+        content=SimpleNamespace(template="You are {{role}}."),
         tags={"use_case": "technical_support", "token_count": "250", "a key": "x", "it's": "y"},
     ),
     aliases=["production", "staging"],

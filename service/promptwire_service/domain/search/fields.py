@@ -82,7 +82,7 @@ VERSIONS: Final = Subject(
         "updated_at": _plain(Kind.TIME, lambda row: row.version.updated_ms or row.version.created_ms),
         "author": _plain(Kind.TEXT, lambda row: row.version.author),
         "commit_message": _plain(Kind.TEXT, lambda row: row.version.commit_message),
-        "template": _plain(Kind.TEXT, lambda row: row.version.content.text, sortable=False),
+        "template": _plain(Kind.TEXT, lambda row: row.version.content.template, sortable=False),
         "tags": _tag(lambda row: row.version.tags),
         "prompt_tags": _tag(lambda row: row.prompt.tags),
     },

@@ -94,7 +94,7 @@ def target_of(text: str) -> Target:
 def version_of(row: list[Any]) -> VersionRecord:
     """From a row that may lack the content, which is empty then."""
     name, version, flat, tags = row
-    fields = {"text": "", **pairs(flat)}
+    fields = pairs(flat)
     return VersionRecord(
         name=name,
         version=int(version),
@@ -145,7 +145,7 @@ def _operation_json(operation: Operation) -> Json:
                 "tags": dict(operation.tags),
                 "includes": [
                     {"name": include.name, "version": str(include.version), "digest": include.digest}
-                    for include in operation.includes
+                    for include in content.includes
                 ],
                 "expected_latest": _number(operation.expected_latest),
             }

@@ -4,7 +4,10 @@
 -- as many of the pairs as the bytes allow; each prompt once, and a row false for what is not there or deleted.
 local content, budget = ARGV[1], tonumber(ARGV[2])
 local fields = { 'digest', 'message', 'author', 'created', 'etag', 'updated' }
-if content == 'text' then fields[#fields + 1] = 'text' end
+if content == 'text' then
+  fields[#fields + 1] = 'text'
+  fields[#fields + 1] = 'messages'
+end
 
 local function size(value)
   if type(value) == 'string' then return #value end
