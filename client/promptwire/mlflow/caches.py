@@ -7,7 +7,7 @@ from typing import Final
 
 from mlflow.entities.model_registry import Prompt
 
-from promptwire.values import PromptVersion
+from promptwire.prompt_version import PromptVersion
 
 _CACHE_SETTINGS: Final = ("MLFLOW_ALIAS_PROMPT_CACHE_TTL_SECONDS", "MLFLOW_VERSION_PROMPT_CACHE_TTL_SECONDS")
 _LINKING_THREAD: Final = "link_prompt_to_experiment_thread"

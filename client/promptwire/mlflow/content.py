@@ -7,8 +7,9 @@ from typing import Any, Final
 
 from mlflow.prompt import constants
 
+from promptwire.domain.content import JINJA
 from promptwire.mlflow.errors import invalid
-from promptwire.values import PromptVersion
+from promptwire.prompt_version import PromptVersion
 
 # MLflow's names, of which its older releases lack some.
 IS_PROMPT_TAG_KEY: Final = "mlflow.prompt.is_prompt"
@@ -32,7 +33,8 @@ _UNDERSTOOD: Final = frozenset(value for value in vars(constants).values() if is
 class Content:
     """What Client.register_prompt takes, out of MLflow's tags."""
 
-    template: str
+    template: str | list[dict[str, Any]]
+    syntax: str | None
     response_format: dict[str, Any] | None
     model_config: dict[str, Any] | None
     tags: dict[str, str]
@@ -43,8 +45,10 @@ def content_of(tags: Mapping[str, str]) -> Content:
     """Of the tags of a prompt's version. Raises MlflowException for what is not there or cannot be kept."""
     if PROMPT_TEXT_TAG_KEY not in tags:
         raise invalid(f"tags: a prompt's version needs its template in {PROMPT_TEXT_TAG_KEY}")
+    template = _template(tags[PROMPT_TEXT_TAG_KEY], tags.get(PROMPT_TYPE_TAG_KEY))
     return Content(
-        _template(tags[PROMPT_TEXT_TAG_KEY], tags.get(PROMPT_TYPE_TAG_KEY, PROMPT_TYPE_TEXT)),
+        template,
+        JINJA if is_jinja(template) else None,
         _json_object(tags, RESPONSE_FORMAT_TAG_KEY),
         _json_object(tags, MODEL_CONFIG_TAG_KEY),
         {key: value for key, value in tags.items() if key not in RESERVED_TAG_KEYS},
@@ -55,8 +59,8 @@ def tags_of(version: PromptVersion) -> dict[str, str]:
     """MLflow's tags of a version, its content among them."""
     content = {
         IS_PROMPT_TAG_KEY: "true",
-        PROMPT_TYPE_TAG_KEY: PROMPT_TYPE_TEXT,
-        PROMPT_TEXT_TAG_KEY: version.template,
+        PROMPT_TYPE_TAG_KEY: PROMPT_TYPE_CHAT if version.is_chat else PROMPT_TYPE_TEXT,
+        PROMPT_TEXT_TAG_KEY: version.messages_json if version.is_chat else version.template,
     }
     if version.response_format_json:
         content[RESPONSE_FORMAT_TAG_KEY] = version.response_format_json
@@ -71,17 +75,23 @@ def check_writable(key: str) -> None:
         raise invalid(f"key: {key} holds what the version is made of, which never changes: register a new version")
 
 
-def _template(text: str, kind: str) -> str:
-    if kind == PROMPT_TYPE_CHAT:
-        raise invalid("template: lists of messages are not kept yet")
-    if is_jinja(text):
-        raise invalid("template: Jinja2 is not kept yet")
-    return text
+def is_jinja(template: str | list[dict[str, Any]]) -> bool:
+    """Whether MLflow renders it by Jinja2: it goes by how a template looks."""
+    if isinstance(template, str):
+        return "{%" in template and "%}" in template
+    return any(isinstance(text := message.get("content"), str) and is_jinja(text) for message in template)
 
 
-def is_jinja(text: str) -> bool:
-    """Whether MLflow renders it by Jinja2."""
-    return "{%" in text and "%}" in text
+def _template(text: str, kind: str | None) -> str | list[dict[str, Any]]:
+    if kind != PROMPT_TYPE_CHAT:
+        return text
+    try:
+        messages = json.loads(text)
+    except ValueError as error:
+        raise invalid(f"template: must be a JSON list of messages: {error}") from error
+    if not isinstance(messages, list) or not all(isinstance(one, dict) for one in messages):
+        raise invalid(f"template: must be a list of messages, each a dict; got {type(messages).__name__}")
+    return messages
 
 
 def _json_object(tags: Mapping[str, str], key: str) -> dict[str, Any] | None:

@@ -3,10 +3,14 @@
 from typing import Final
 
 from mlflow.entities.model_registry import ModelVersion, ModelVersionTag, RegisteredModel, RegisteredModelTag
+from mlflow.entities.model_registry import PromptVersion as MlflowPromptVersion
 from mlflow.entities.model_registry.registered_model_alias import RegisteredModelAlias
+from mlflow.prompt.registry_utils import model_version_to_prompt_version
 
-from promptwire.mlflow.content import IS_PROMPT_TAG_KEY, tags_of
-from promptwire.values import Prompt, PromptVersion
+from promptwire.mlflow.content import IS_PROMPT_TAG_KEY, is_jinja, tags_of
+from promptwire.mlflow.errors import invalid
+from promptwire.prompt_version import PromptVersion
+from promptwire.values import Prompt
 
 DESCRIPTION_TAG_KEY: Final = "mlflow.note.content"
 """MLflow's own name for a description, elsewhere: of a prompt, which has none in Promptwire, it is this tag."""
@@ -62,3 +66,13 @@ def model_version(version: PromptVersion) -> ModelVersion:
         tags=[ModelVersionTag(key, value) for key, value in tags_of(version).items()],
         aliases=list(version.aliases),
     )
+
+
+def prompt_version(version: PromptVersion) -> MlflowPromptVersion:
+    """A version as MLflow's users get it. Raises MlflowException for what MLflow would render otherwise."""
+    if version.syntax and not is_jinja(version.template):
+        raise invalid(f"{version.uri} is Jinja2 without {{% %}}, by which MLflow knows it: load it with promptwire")
+    try:
+        return model_version_to_prompt_version(model_version(version))
+    except ValueError as error:
+        raise invalid(f"{version.uri} has messages that MLflow has no form for: load it with promptwire") from error

@@ -38,6 +38,10 @@ def versions_filter(filter_string: str | None) -> str | None:
     return _filter(clauses, _VERSION_FIELDS)
 
 
+def named(name: str) -> str:
+    return f"name = {_text(name)}"
+
+
 def prompts_order(order_by: Iterable[str] | None) -> list[str]:
     keys = [SearchUtils.parse_order_by_for_search_registered_models(one) for one in order_by or ()]
     return _order(keys, _PROMPT_ORDERS, natural=[("name", True)])

@@ -3,6 +3,7 @@
 MLflow makes one for each registry URI in a process, shares it between threads, and may pickle it.
 """
 
+import logging
 import time
 from collections.abc import Callable, Iterable
 from typing import Any, Final, TypeVar
@@ -16,7 +17,6 @@ from mlflow.entities.model_registry import (
     RegisteredModelTag,
 )
 from mlflow.exceptions import MlflowException
-from mlflow.prompt.registry_utils import model_version_to_prompt_version
 from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS
 from mlflow.store.entities.paged_list import PagedList
 
@@ -28,12 +28,14 @@ from promptwire.mlflow import search
 from promptwire.mlflow.address import SCHEME, Address
 from promptwire.mlflow.caches import Answered, LinkedPrompts, turn_off_prompt_cache
 from promptwire.mlflow.content import IS_PROMPT_TAG_KEY, check_writable, content_of
-from promptwire.mlflow.entities import DESCRIPTION_TAG_KEY, SOURCE, model_version, registered_model
+from promptwire.mlflow.entities import DESCRIPTION_TAG_KEY, SOURCE, model_version, prompt_version, registered_model
 from promptwire.mlflow.errors import invalid, outcome_unknown, prompts_only, translated, translation
 from promptwire.mlflow.pending import Intent, Pending
 from promptwire.mlflow.prompts_only import PromptsOnly
 
 Item = TypeVar("Item")
+
+_log = logging.getLogger("promptwire")
 
 FRESH_SECONDS: Final = 600.0
 """How long after a prompt's first version a deletion without a name for why may be the end of a failed registration:
@@ -214,6 +216,7 @@ class PromptwireStore(PromptsOnly):
                 tags=content.tags,
                 response_format=content.response_format,
                 model_config=content.model_config,
+                syntax=content.syntax,
             )
         except promptwire.UnavailableError as error:
             raise outcome_unknown(name, error) from error
@@ -242,14 +245,14 @@ class PromptwireStore(PromptsOnly):
         if not number.isdecimal():
             return self.get_prompt_version_by_alias(name, number)
         found = self._answered.take(name, int(number)) or self._version(name, number)
-        return model_version_to_prompt_version(model_version(found))
+        return prompt_version(found)
 
     @translated
     def get_prompt_version_by_alias(self, name: str, alias: str) -> PromptVersion:
         """MLflow then asks for the version by its number, and gets this one again."""
         found = self._by_alias(name, alias)
         self._answered.put(found)
-        return model_version_to_prompt_version(model_version(found))
+        return prompt_version(found)
 
     @translated
     def get_latest_versions(self, name: str, stages: Iterable[str] | None = None) -> list[ModelVersion]:
@@ -298,15 +301,19 @@ class PromptwireStore(PromptsOnly):
     def search_prompt_versions(
         self, name: str, max_results: int | None = None, page_token: str | None = None
     ) -> PagedList[PromptVersion]:
-        """The newest first."""
+        """The newest first. What MLflow cannot hold is left out, and logged."""
         self.get_registered_model(name)
-        found = self.search_model_versions(
-            "name = '{}' AND tags.`{}` = 'true'".format(name.replace("'", "''"), IS_PROMPT_TAG_KEY),
-            100 if max_results is None else max_results,
-            ["name ASC", "version_number DESC"],
-            page_token,
+        most = search.most_versions(100 if max_results is None else max_results)
+        versions, token = self._page(
+            self._client._core.operations.search_versions, search.named(name), (), most, page_token
         )
-        return PagedList([model_version_to_prompt_version(one) for one in found], found.token)
+        found = []
+        for one in versions:
+            try:
+                found.append(prompt_version(one))
+            except MlflowException as error:
+                _log.warning("left out of the versions of %s: %s", name, error)
+        return PagedList(found, token)
 
     # Aliases
 
@@ -336,7 +343,7 @@ class PromptwireStore(PromptsOnly):
     def _page(
         self,
         operations: Callable[[str | None, Iterable[str], int], Callable[[str], Operation[Any, Any, Page[Item]]]],
-        wanted: str,
+        wanted: str | None,
         order: Iterable[str],
         most: int,
         token: str | None,
