@@ -14,6 +14,7 @@ os.environ["GIT_PYTHON_REFRESH"] = "quiet"
 import mlflow
 import pytest
 from mlflow.tracking import fluent
+from mlflow.tracking._model_registry import fluent as registry_fluent
 from mlflow.tracking._tracking_service import utils as tracking_utils
 
 import promptwire
@@ -57,6 +58,8 @@ def tracking(tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPat
     mlflow.set_tracking_uri(uri)
     mlflow.set_registry_uri("")
     fluent._active_experiment_id = None
+    if cached := getattr(registry_fluent, "_load_prompt_cached", None):  # of releases before 3.6: whatever the registry
+        cached.cache_clear()
     experiment_id = mlflow.MlflowClient().create_experiment("tests", artifact_location=(tmp_path / "files").as_uri())
     mlflow.set_experiment(experiment_id=experiment_id)
     yield uri

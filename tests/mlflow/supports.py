@@ -6,5 +6,7 @@ from packaging.version import Version
 
 
 def needs(version: str) -> pytest.MarkDecorator:
-    """Runs with this release of MLflow and newer ones. The newest, which the default tests install, has all of it."""
-    return pytest.mark.skipif(Version(mlflow.__version__) < Version(version), reason=f"MLflow has it since {version}")
+    """Runs with this release of MLflow, the first tested one that has it, and newer ones: so in the default tests all run."""
+    return pytest.mark.skipif(
+        Version(mlflow.__version__) < Version(version), reason=f"tested with MLflow {version} and newer"
+    )

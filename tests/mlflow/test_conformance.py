@@ -17,7 +17,7 @@ from tests.mlflow.conftest import join_linking_threads
 from tests.mlflow.supports import needs
 
 
-@pytest.fixture(params=["sqlite", "promptwire"])
+@pytest.fixture(params=[pytest.param("sqlite", marks=needs("3.5")), "promptwire"])
 def client(request: pytest.FixtureRequest, tracking: str) -> MlflowClient:
     uri = tracking if request.param == "sqlite" else request.getfixturevalue("registry_uri")
     mlflow.set_registry_uri(uri)
@@ -91,7 +91,7 @@ def test_loading_by_name_alias_and_uri(client: MlflowClient) -> None:
     assert client.get_prompt_version("x", 2).template == "two"
 
 
-@needs("3.3")
+@needs("3.17")
 def test_loading_by_name_alone_means_the_newest(client: MlflowClient) -> None:
     register_prompt("x", "one")
     register_prompt("x", "two")
@@ -147,7 +147,7 @@ def test_missing_prompts_may_be_allowed(client: MlflowClient) -> None:
     assert load_prompt("prompts:/x/7", allow_missing=True) is None
 
 
-@needs("3.13")
+@needs("3.17")
 def test_missing_aliases_may_be_allowed(client: MlflowClient) -> None:
     register_prompt("x", "one")
     assert load_prompt("prompts:/x@never", allow_missing=True) is None
@@ -164,15 +164,15 @@ def test_tags_of_prompts_and_versions_are_set_and_removed(client: MlflowClient) 
     register_prompt("x", "one", tags={"a": "1"})
     client.set_prompt_tag("x", "owner", "ana")
     client.set_prompt_version_tag("x", 1, "a", "2")
-    client.set_prompt_version_tag("x", "1", "odd key", "it's \"so\"")
+    client.set_prompt_version_tag("x", "1", "odd key", 'it\'s "so"')
     assert own_tags(client.get_prompt("x").tags) == {"a": "1", "owner": "ana"}
-    assert client.get_prompt_version("x", 1).tags == {"a": "2", "odd key": "it's \"so\""}
+    assert client.get_prompt_version("x", 1).tags == {"a": "2", "odd key": 'it\'s "so"'}
     client.delete_prompt_tag("x", "owner")
     client.delete_prompt_tag("x", "never")
     client.delete_prompt_version_tag("x", 1, "a")
     client.delete_prompt_version_tag("x", 1, "never")
     assert own_tags(client.get_prompt("x").tags) == {"a": "1"}
-    assert client.get_prompt_version("x", 1).tags == {"odd key": "it's \"so\""}
+    assert client.get_prompt_version("x", 1).tags == {"odd key": 'it\'s "so"'}
 
 
 def test_deleted_versions_are_gone_with_their_aliases_and_numbers_are_not_used_again(client: MlflowClient) -> None:
@@ -214,7 +214,7 @@ def test_search_finds_prompts_by_name_and_tags(client: MlflowClient) -> None:
         ("tags.use_case != 'billing'", ["telco_technical"]),
         ("tags.use_case LIKE '%_support'", ["telco_technical"]),
         ("tags.use_case ILIKE 'BILL%'", ["shop", "telco_billing"]),
-        ("tags.`odd.key-1` = \"it's\"", ["shop"]),
+        ('tags.`odd.key-1` = "it\'s"', ["shop"]),
         ("tags.never = 'x'", []),
         ("name = 'shop'", ["shop"]),
         ("name != 'shop'", ["Telco_upper", "telco_billing", "telco_technical"]),
@@ -227,7 +227,7 @@ def test_search_finds_prompts_by_name_and_tags(client: MlflowClient) -> None:
         assert names(search_prompts(filter_string=filter_string)) == expected, filter_string
 
 
-@needs("3.14")
+@needs("3.17")
 def test_search_takes_lists_of_names(client: MlflowClient) -> None:
     for name in ("a", "b", "c"):
         register_prompt(name, "text")
@@ -237,7 +237,15 @@ def test_search_takes_lists_of_names(client: MlflowClient) -> None:
 
 @pytest.mark.parametrize(
     "filter_string",
-    ["nonsense", "name", "name = unquoted", "color = 'red'", "tags.a > 'x'", "name = 'a' OR name = 'b'", "params.a = 'b'"],
+    [
+        "nonsense",
+        "name",
+        "name = unquoted",
+        "color = 'red'",
+        "tags.a > 'x'",
+        "name = 'a' OR name = 'b'",
+        "params.a = 'b'",
+    ],
 )
 def test_filters_that_cannot_be_read_are_refused(client: MlflowClient, filter_string: str) -> None:
     register_prompt("x", "one")
@@ -273,7 +281,7 @@ def test_search_comes_in_the_order_that_is_asked_for(client: MlflowClient) -> No
     assert refusal(client.search_prompts, order_by=["color"]) == "INVALID_PARAMETER_VALUE"
 
 
-@needs("3.6")
+@needs("3.17")
 def test_prompts_are_found_by_the_experiment_that_uses_them(client: MlflowClient) -> None:
     register_prompt("x", "text")
     join_linking_threads()
@@ -283,7 +291,7 @@ def test_prompts_are_found_by_the_experiment_that_uses_them(client: MlflowClient
     assert refusal(client.search_prompts, "experiment_id = 'x'") == "INVALID_PARAMETER_VALUE"
 
 
-@needs("3.6")
+@needs("3.17")
 def test_the_versions_of_a_prompt_are_listed_newest_first(client: MlflowClient) -> None:
     for text in ("one", "two", "three", "four"):
         register_prompt("x", text, commit_message=text)
@@ -329,12 +337,16 @@ def test_response_formats_are_kept(client: MlflowClient) -> None:
     assert load_prompt("x", version=3).response_format is None
 
 
-@needs("3.8")
+@needs("3.17")
 def test_model_configs_are_kept(client: MlflowClient) -> None:
     from mlflow.entities.model_registry import PromptModelConfig
 
     register_prompt("x", "text", model_config={"model_name": "m", "temperature": 0.7, "own": {"deep": [1, None]}})
-    assert load_prompt("x", version=1).model_config == {"model_name": "m", "temperature": 0.7, "own": {"deep": [1, None]}}
+    assert load_prompt("x", version=1).model_config == {
+        "model_name": "m",
+        "temperature": 0.7,
+        "own": {"deep": [1, None]},
+    }
     register_prompt("x", "text", model_config=PromptModelConfig(provider="p", max_tokens=10))
     assert load_prompt("x", version=2).model_config == {"provider": "p", "max_tokens": 10}
     with pytest.raises(ValueError, match="temperature"):
@@ -342,7 +354,7 @@ def test_model_configs_are_kept(client: MlflowClient) -> None:
     assert load_prompt("prompts:/x@latest").version == 2
 
 
-@needs("3.8")
+@needs("3.17")
 def test_jinja2_is_rendered(client: MlflowClient) -> None:
     text = "Hi {% if name %}{{ name }}{% else %}you{% endif %}!"
     register_prompt("x", text)
@@ -351,7 +363,18 @@ def test_jinja2_is_rendered(client: MlflowClient) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", [" ", "{", "{{}}", "{{ 1x }}", "{{a b}} {{ ok }}", "{single}", "line\nline\r\n\ttab", "日本語 🎉 {{名}}", "{{a.b}}"]
+    "text",
+    [
+        " ",
+        "{",
+        "{{}}",
+        "{{ 1x }}",
+        "{{a b}} {{ ok }}",
+        "{single}",
+        "line\nline\r\n\ttab",
+        "日本語 🎉 {{名}}",
+        "{{a.b}}",
+    ],
 )
 def test_texts_are_kept_to_the_byte(client: MlflowClient, text: str) -> None:
     register_prompt("x", text)
@@ -411,6 +434,7 @@ def test_runs_know_the_prompts_that_were_loaded_in_them(client: MlflowClient) ->
     assert client.list_logged_prompts(run.info.run_id) == []  # MLflow looks for another tag than it writes
 
 
+@needs("3.5")
 def test_traces_know_the_prompts_that_were_loaded_in_them(client: MlflowClient) -> None:
     register_prompt("x", "text")
 
@@ -426,9 +450,9 @@ def test_traces_know_the_prompts_that_were_loaded_in_them(client: MlflowClient) 
 
 def test_logged_models_know_their_prompts(client: MlflowClient) -> None:
     register_prompt("x", "text")
-    model = mlflow.initialize_logged_model(name="agent")
-    load_prompt("prompts:/x/1", model_id=model.model_id)
-    join_linking_threads()
+    with mlflow.set_active_model(name="agent") as model:
+        load_prompt("prompts:/x/1")
+        join_linking_threads()
     assert client.get_logged_model(model.model_id).tags["mlflow.linkedPrompts"] == '[{"name": "x", "version": "1"}]'
 
 
