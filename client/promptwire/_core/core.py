@@ -367,7 +367,8 @@ class Core:
     def _land(self, key: str, flight: Flight, outcome: Outcome) -> None:
         found, revision = outcome
         if isinstance(found, PromptVersion | SplitAlias) and revision is not None:
-            flight.future.set_result(self.live.land(key, flight, found, revision))
+            if not self.live.hold_back(key, flight, found, revision):
+                flight.future.set_result(self.live.land(key, flight, found, revision))
         elif isinstance(found, NotFoundError) and revision and not self.live.land_missing(key, flight, revision):
             flight.future.set_result(None)
         elif isinstance(found, PromptwireError):
