@@ -456,7 +456,7 @@ class Core:
             minimize=minimize,
             alpha=checks.share(alpha, "alpha"),
             min_samples=checks.number(min_samples, "min_samples", least=0),
-            min_effect=min_effect,
+            min_effect=checks.amount(min_effect, "min_effect"),
         )
         if apply and champion.version is not None:
             steps = [
