@@ -9,14 +9,16 @@ def content_message(content: Content) -> common.Content:
     message = common.Content(
         response_format_json=content.response_format_json,
         model_config_json=content.model_config_json,
-        syntax=common.TEMPLATE_SYNTAX_JINJA2 if content.syntax == JINJA else common.TEMPLATE_SYNTAX_UNSPECIFIED,
         source=content.source,
-        includes=(common.Include(name=one.name, version=one.version, digest=one.digest) for one in content.includes),
     )
     if content.messages_json:
         message.messages_json = content.messages_json
     else:
         message.text = content.text
+    if content.syntax == JINJA:
+        message.syntax = common.TEMPLATE_SYNTAX_JINJA2
+    for one in content.includes:
+        message.includes.add(name=one.name, version=one.version, digest=one.digest)
     return message
 
 

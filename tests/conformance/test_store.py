@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from promptwire.domain import limits
-from promptwire.domain.content import Content
+from promptwire.domain.content import Content, Include
 from promptwire_service.domain.changes import LogPage, apply, apply_to_version
 from promptwire_service.domain.errors import RegistryError
 from promptwire_service.domain.operations import (
@@ -22,6 +22,9 @@ from promptwire_service.domain.operations import (
     Written,
 )
 from promptwire_service.domain.records import PromptRecord, VersionRecord
+from promptwire_service.domain.search.expressions import EVERYTHING
+from promptwire_service.domain.search.fields import VERSIONS
+from promptwire_service.domain.search.planning import plan
 from promptwire_service.storage.base import Store
 from promptwire_service.storage.memory import MemoryStore
 from promptwire_service.storage.redis.store import RedisStore
@@ -470,3 +473,31 @@ async def test_an_emptied_store_begins_another_history(space: Namespace) -> None
     assert after.number == before.number
     assert after.epoch != before.epoch
     assert (await space.register()).revision.epoch == after.epoch
+
+
+async def test_a_content_is_read_back_whole_by_whatever_reads_versions(space: Namespace) -> None:
+    """All fields, whichever kind of prompt they are of."""
+    await space.write(registration("tone", "Be kind."))
+    pin = Include("tone", 1, Content("Be kind.").digest)
+    messages = '[{"role": "user", "content": "Be kind. {{é}}"}]'
+    contents = [
+        Content("Be kind. {{x}}", "{}", '{"a": 1}', syntax="jinja2", source="{{> tone }} {{x}}", includes=(pin,)),
+        Content(messages_json=messages, source=messages.replace("Be kind.", "{{> tone }}"), includes=(pin, pin)),
+    ]
+    for content in contents:
+        register = Register(name="greeting", content=content, digest=content.digest, commit_message="", tags={})
+        await space.write(register)
+    keys = [("greeting", 1), ("greeting", 2)]
+    read = (await space.store.read_versions(space.namespace, keys)).value
+    assert [one and one.content for one in read] == contents
+    listed = await space.store.list_versions(space.namespace, "greeting", before=9, limit=9, max_bytes=1 << 20)
+    assert [one.content for one in reversed(listed.value)] == contents
+    rows = (await space.store.read_rows(space.namespace, keys, max_bytes=1 << 20)).value
+    assert [row and row.version.content for row in rows] == contents
+    assert (await space.store.read_dependents(space.namespace, "tone", [1])).value == [keys]
+    found = await space.store.find_versions(
+        space.namespace, plan(EVERYTHING, VERSIONS), after="", limit=9, content="text"
+    )
+    assert {row.version.content.template for _, row in found.value.rows} == {
+        "Be kind.", "Be kind. {{x}}", messages
+    }  # fmt: skip

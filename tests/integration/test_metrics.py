@@ -179,3 +179,23 @@ async def test_the_same_from_asyncio(tour: promptwire.Client, service: ServicePr
         await client.flush_prompt_metrics()
         (found,) = await client.query_prompt_metrics("support", "quality")
         assert (found.version, found.count) == (1, 1)
+
+
+def test_what_is_given_up_at_close_is_counted_once(tmp_path: Path) -> None:
+    with running_service(tmp_path / "data") as service:
+        client = promptwire.Client(service.target, connect_timeout_seconds=0.1)
+        client.register_prompt("support", "one")
+        version = client.load_prompt("support/1")
+        service.kill()
+        for _ in range(100):
+            client.log_prompt_metrics(version, {"quality": 1.0})
+        with pytest.raises(promptwire.UnavailableError):
+            client.flush_prompt_metrics(timeout=0.2)
+        client.close()
+        assert (client.status().metrics_dropped, client.status().metrics_waiting) == (100, 0)
+
+
+@pytest.mark.parametrize("min_effect", [-1, "much", True, float("nan"), None])
+def test_an_effect_that_is_none_is_refused(tour: promptwire.Client, min_effect: object) -> None:
+    with pytest.raises(promptwire.InvalidArgumentError, match="min_effect: must be a number from 0"):
+        tour.choose_champion("support", "quality", [1, 2], min_effect=min_effect)  # type: ignore[arg-type]

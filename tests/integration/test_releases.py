@@ -100,6 +100,22 @@ def test_no_agent_sees_half_of_a_release(two: promptwire.Client, service: Servic
     assert halves == []
 
 
+def test_a_first_load_does_not_run_ahead_of_the_rest_of_a_release(
+    two: promptwire.Client, service: ServiceProcess, namespace: str
+) -> None:
+    halves: list[tuple[int, int]] = []
+    with promptwire.Client(service.target, namespace=namespace) as agent:
+        agent.wait_for_ready(["greeting@production"])
+        for number in range(60):
+            version = number % 3 + 1
+            two.release(f"{number}", {"greeting@production": version, f"billing@new{number}": version})
+            first = agent.load_prompt(f"billing@new{number}").version
+            second = agent.load_prompt("greeting@production").version
+            if first != second:
+                halves.append((first, second))
+    assert halves == []
+
+
 def test_a_release_is_all_or_nothing_and_one_call_takes_it_back(two: promptwire.Client) -> None:
     steps = [
         Register(name="new", template="first", aliases=["production"]),

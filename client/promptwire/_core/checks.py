@@ -4,6 +4,7 @@ Only what protobuf and JSON could not carry is refused here; the registry's rule
 """
 
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -125,6 +126,12 @@ def candidates(given: object, aliases: Mapping[str, int]) -> list[int]:
 def share(value: object, field: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1:
         raise invalid(field, f"must be a number between 0 and 1; got {value!r}")
+    return float(value)
+
+
+def amount(value: object, field: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+        raise invalid(field, f"must be a number from 0; got {value!r}")
     return float(value)
 
 

@@ -367,7 +367,8 @@ class Core:
     def _land(self, key: str, flight: Flight, outcome: Outcome) -> None:
         found, revision = outcome
         if isinstance(found, PromptVersion | SplitAlias) and revision is not None:
-            flight.future.set_result(self.live.land(key, flight, found, revision))
+            if not self.live.hold_back(key, flight, found, revision):
+                flight.future.set_result(self.live.land(key, flight, found, revision))
         elif isinstance(found, NotFoundError) and revision and not self.live.land_missing(key, flight, revision):
             flight.future.set_result(None)
         elif isinstance(found, PromptwireError):
@@ -455,7 +456,7 @@ class Core:
             minimize=minimize,
             alpha=checks.share(alpha, "alpha"),
             min_samples=checks.number(min_samples, "min_samples", least=0),
-            min_effect=min_effect,
+            min_effect=checks.amount(min_effect, "min_effect"),
         )
         if apply and champion.version is not None:
             steps = [

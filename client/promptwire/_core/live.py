@@ -23,6 +23,7 @@ from promptwire._core.entries import LeasedEntries
 from promptwire._core.exported import Exported, exported
 from promptwire._core.flight import Flight
 from promptwire._core.followed import Followed, Item, PushedState
+from promptwire._core.held_back import HELD_BACK_SECONDS, Held, HeldBack
 from promptwire._core.lease import Clock, Lease
 from promptwire._core.own_leases import OwnLeases
 from promptwire._core.readiness import Readiness
@@ -85,6 +86,7 @@ class LiveTable:
         self._waiting: set[Followed] = set()
         """Prompts to settle once the stream has reached their floor."""
         self._readiness = Readiness()
+        self._held_back = HeldBack()
         self._recalled: dict[Item, Lease] = {}
         """What an earlier process knew, with the lease that it has until this one confirms it."""
         self.unanswered = False
@@ -240,6 +242,25 @@ class LiveTable:
             self._saw_at(item.prompt, revision)
             self._spell(item, key)
             return item.value
+
+    def hold_back(self, key: str, flight: Flight, value: Meaning, revision: Revision) -> bool:
+        """Whether an answer waits for pushes to reach its revision; its flight is landed then, or soon in any case.
+
+        Only the first load of an alias does, while there are pushes: the stream will tell of it anyway.
+        """
+        with self._lock:
+            pushes = self.position is not None and not self.replacing and not self.lease.stale and not self._closed
+            if not pushes or self.position is None or not self.position.is_behind(revision):
+                return False
+            if isinstance(flight.reference.selector, int) or not self.lacks(flight.reference):
+                return False
+            self._follow(flight.reference, self.lease)
+            self._held_back.add(Held(key, flight, value, revision, self._clock() + HELD_BACK_SECONDS))
+            return True
+
+    def _land_held(self) -> None:
+        for one in self._held_back.due(self.position, self._clock()):
+            one.flight.future.set_result(self.land(one.key, one.flight, one.value, one.revision))
 
     def land_missing(self, key: str, flight: Flight, revision: Revision) -> bool:
         """Takes in that there was nothing at a revision. False if this client knows better: ask again."""
@@ -412,6 +433,7 @@ class LiveTable:
                 changed += self._drop_unmentioned(before, revision)
                 self.replacing = False
             self._show(changed)
+            self._land_held()
             self.on_change()
 
     def bookmark(self, revision: Revision, sent_at: float, nonce: int) -> None:
@@ -438,6 +460,7 @@ class LiveTable:
                     self._warned = False
                     _log.warning("the registry confirms prompts again: loads are fresh")
             self._show(changed)
+            self._land_held()
             self._readiness.tell(self._are_ready)
 
     def _start_over(self, before: Revision | None, now_at: Revision) -> None:
@@ -509,6 +532,7 @@ class LiveTable:
     def expire(self) -> float:
         """Takes out of `entries` what is past its lease; when to look again, by the clock."""
         with self._lock:
+            self._land_held()
             lapsed = self._own.lapsed(self._clock())
             moves = not self._aside and self.lease.stale
             if moves:
@@ -520,7 +544,7 @@ class LiveTable:
             if (moves or lapsed) and not self._warned:
                 self._warned = True
                 _log.warning("the registry has not confirmed prompts for %g s: loads are stale", self._lease_seconds)
-            return min(math.inf if self._aside else self.lease.until, self._own.next_end)
+            return min(math.inf if self._aside else self.lease.until, self._own.next_end, self._held_back.next_end)
 
     def _show(self, items: Iterable[Item]) -> None:
         """Brings `entries` and handles in line with items. A reader sees all of it, or misses and waits."""
@@ -559,6 +583,8 @@ class LiveTable:
             self._closed = True
             self.entries = self._no_entries()
             self._readiness.cancel()
+            for flight in self._held_back.flights():
+                flight.future.cancel()
 
     def has_handles(self) -> bool:
         with self._lock:

@@ -95,7 +95,11 @@ class Observations:
             self._changed.notify_all()
         if thread is not None and thread is not threading.current_thread():
             thread.join(timeout_seconds)
-            if left := self.waiting:
+            with self._lock:
+                # The thread may still be in a call; what becomes of it is counted here, and not once more there.
+                left, self._sending = self.waiting, None
+                self._waiting.clear()
+            if left:
                 self._drop(left, "the client was closed before the service took them")
 
     def forked(self) -> None:
@@ -132,21 +136,26 @@ class Observations:
         request = pb.LogMetricsRequest(
             namespace=self._options.namespace, request_id=request_id, observations=_messages(batch, self._clock())
         )
+        refused, why = 0, ""
         try:
             response, _ = run(self._connection.unary(lambda stubs: stubs.metrics.LogMetrics, request, _CALL_SECONDS))
         except UnavailableError:
             if not self._connection.closed and not self._stopped:
                 with self._lock:
-                    self._changed.wait_for(lambda: self._stopped, _AGAIN_SECONDS)
+                    # Whoever flushes from now on has it tried again at once.
+                    self._hurried = False
+                    self._changed.wait_for(lambda: self._stopped or self._hurried, _AGAIN_SECONDS)
+                    self._hurried = True
                 return
-            self._drop(len(batch), "the service is out of reach")
+            refused, why = len(batch), "the service is out of reach"
         except PromptwireError as error:
-            self._drop(len(batch), str(error))
+            refused, why = len(batch), str(error)
         else:
             if response.refused:
-                first = min(response.refused)
-                self._drop(len(response.refused), response.refused[first].message)
+                refused, why = len(response.refused), response.refused[min(response.refused)].message
         with self._lock:
+            if refused and self._sending is not None:
+                self._drop(refused, why)
             self._sending = None
             self._changed.notify_all()
 

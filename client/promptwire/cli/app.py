@@ -14,6 +14,7 @@ from promptwire.cli import (
     deleting,
     diff,
     failures,
+    importing,
     metrics,
     reading,
     register,
@@ -99,6 +100,7 @@ app.add_typer(tag.app, name="tag")
 release.add_to(app)
 metrics.add_to(app)
 as_code.add_to(app)
+importing.add_to(app)
 deleting.add_to(app)
 status.add_to(app)
 watch.add_to(app)

@@ -35,7 +35,7 @@ def export(
     prune: Annotated[bool, typer.Option("--prune", help="Remove the files of prompts that are there no more.")] = False,
 ) -> None:
     """Write a namespace into a folder, a readable file a prompt; files that are right already are not touched."""
-    with _files_named(), session.client() as client:
+    with files_named(), session.client() as client:
         counts = _export(session, client, folder, prefix, all_versions=all_versions, prune=prune)
     if session.out.json:
         session.out.document(counts)
@@ -100,8 +100,8 @@ def plan(
     """Tell what `apply` would change, without doing it."""
     from promptwire.files.plan import make_plan
 
-    with _files_named():
-        files = _read(session, folder)
+    with files_named():
+        files = read_folder(session, folder)
         if files_only:
             _told_read(session, len(files))
             return
@@ -125,8 +125,8 @@ def apply(
     """Register the prompts that differ from their files, all or nothing. Run twice, it does nothing the second time."""
     from promptwire.files.plan import apply_plan, make_plan
 
-    with _files_named():
-        files = _read(session, folder)
+    with files_named():
+        files = read_folder(session, folder)
         with session.client() as client:
             planned = make_plan(client, files, aliases=aliases)
             done = apply_plan(client, planned, title, reason)
@@ -148,23 +148,6 @@ def _tell(session: Session, done: "Release") -> None:
     session.out.line(f"release {done.number}: `promptwire release undo {done.number}` takes its moves back")
 
 
-def import_(session: Session, folder: Folder) -> None:
-    """Bring an export into an empty namespace, aliases too; with --all-versions, versions keep their numbers."""
-    from promptwire.files.restore import restore
-
-    with _files_named():
-        files = _read(session, folder)
-        total = sum(len(file.versions) for file in files)
-        with session.client() as client, bar("import", total, shown=not session.out.json) as advance:
-            restored = restore(client, files, advance)
-    if session.out.json:
-        session.out.document({"prompts": len(files), **asdict(restored)})
-        return
-    session.out.line(f"{len(files)} prompts: {restored.versions} versions registered, {restored.aliases} aliases set")
-    for alias in restored.left_out:
-        session.out.note(f"{alias} left out: the files do not have its version (export with --all-versions)")
-
-
 def _told_read(session: Session, count: int) -> None:
     if session.out.json:
         session.out.document({"prompts": count})
@@ -172,7 +155,7 @@ def _told_read(session: Session, count: int) -> None:
         session.out.line(f"{count} prompts read")
 
 
-def _read(session: Session, folder: Path) -> list["PromptFile"]:
+def read_folder(session: Session, folder: Path) -> list["PromptFile"]:
     from promptwire.files import folder as folders
 
     total = len(folders.files_in(folder))
@@ -187,7 +170,7 @@ def _read(session: Session, folder: Path) -> list["PromptFile"]:
 
 
 @contextmanager
-def _files_named() -> Iterator[None]:
+def files_named() -> Iterator[None]:
     """A file that breaks a rule is wrong usage: nothing was sent."""
     from promptwire.files.reading import FileError
 
@@ -230,4 +213,3 @@ def add_to(app: typer.Typer) -> None:
     command(app, "export")(export)
     command(app, "plan")(plan)
     command(app, "apply")(apply)
-    command(app, "import")(import_)

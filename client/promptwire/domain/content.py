@@ -44,7 +44,7 @@ class Content:
     @classmethod
     def of_fields(cls, fields: Mapping[str, str]) -> Self:
         """From what `fields` gives; others are ignored."""
-        includes = json.loads(fields.get("includes", "[]"))
+        includes = json.loads(fields["includes"]) if "includes" in fields else ()
         return cls(
             fields.get("text", ""),
             fields.get("response_format", ""),
@@ -52,7 +52,7 @@ class Content:
             fields.get("messages", ""),
             fields.get("syntax", ""),
             fields.get("source", ""),
-            tuple(Include(name, version, digest) for name, version, digest in includes),
+            tuple(Include(*include) for include in includes),
         )
 
     def fields(self) -> dict[str, str]:

@@ -56,6 +56,11 @@ class TextLike(Protocol):
         ...
 
 
+def variables_in(text: str) -> tuple[str, ...]:
+    """Those of a TextTemplate, without taking it apart."""
+    return tuple(dict.fromkeys(_PLACEHOLDER.findall(text)))
+
+
 class TextTemplate:
     """A template taken apart once, so that rendering is one join."""
 

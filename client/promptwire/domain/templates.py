@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from promptwire.domain import chat, includes
 from promptwire.domain.content import Content, check_content
-from promptwire.domain.template import RenderingError, TemplateError, TextLike, TextTemplate
+from promptwire.domain.template import RenderingError, TemplateError, TextLike, TextTemplate, variables_in
 from promptwire.domain.violations import Violation
 
 Template = TextLike | chat.ChatTemplate
@@ -23,7 +23,9 @@ def template_of(content: Content) -> Template:
 
 def variables_of(content: Content) -> tuple[str, ...]:
     """Names of its variables and placeholders, in order of first use."""
-    return template_of(content).variables
+    if content.syntax or content.messages_json:
+        return template_of(content).variables
+    return variables_in(content.text)
 
 
 def check_template(content: Content, field: str = "content") -> Violation | None:

@@ -35,7 +35,9 @@ class Restored:
     """Aliases to versions that the files do not have, as name@alias."""
 
 
-def restore(client: "Client", files: Sequence[PromptFile], progress: Callable[[int], None]) -> Restored:
+def restore(
+    client: "Client", files: Sequence[PromptFile], progress: Callable[[int], None], *, dry_run: bool = False
+) -> Restored:
     """Raises ConflictError, before anything is written, where the namespace has something else under a file's name."""
     held = registry.prompts(client)
     files = [_numbered(file) for file in files]
@@ -45,6 +47,10 @@ def restore(client: "Client", files: Sequence[PromptFile], progress: Callable[[i
     _check_numbers(client, [(file, _last(held.get(file.name)) + 1, steps[0]) for file, steps in by_file if steps])
     steps = _in_order(by_file)
     moves, left_out = _moves(files, held)
+    registered = sum(step.template != _GONE.content.text for step in steps)
+    restored = Restored(versions=registered, aliases=len(moves), left_out=tuple(left_out))
+    if dry_run:
+        return restored
     for batch in _batches(steps):
         client.release(TITLE, batch)
         progress(len(batch))
@@ -60,8 +66,7 @@ def restore(client: "Client", files: Sequence[PromptFile], progress: Callable[[i
                 client.set_prompt_alias_split(file.name, alias, weights, salt=split.salt)
         if file.prompt_tags and (known is None or dict(known.tags) != dict(file.prompt_tags)):
             client.set_prompt_tags(file.name, file.prompt_tags)
-    registered = sum(step.template != _GONE.content.text for step in steps)
-    return Restored(versions=registered, aliases=len(moves), left_out=tuple(left_out))
+    return restored
 
 
 def _in_order(by_file: Sequence[tuple[PromptFile, list[Register]]]) -> list[Register]:

@@ -8,6 +8,7 @@ import pytest
 from promptwire._core import checks, decoding
 from promptwire._core.flight import Flight
 from promptwire._core.followed import PushedState, Record
+from promptwire._core.held_back import HELD_BACK_SECONDS
 from promptwire._core.lease import Lease
 from promptwire._core.live import LiveTable
 from promptwire.handle import Handle
@@ -359,6 +360,55 @@ def test_a_handle_moves_with_the_entry_and_keeps_the_last_known_good(bench: Benc
     assert handle.current.version == 2
     bench.clock.pass_(LEASE)
     assert handle.current.stale
+
+
+def test_a_first_load_that_is_ahead_of_the_pushes_waits_for_them(bench: Bench) -> None:
+    """A release has moved a and b; b's answer has arrived, the push of both has not."""
+    bench.follow(a=1)
+    flight = bench.board("b@production")
+    assert bench.table.hold_back("b@production", flight, bench.version("b", 2), at(11))
+    again, mine = bench.table.board("b@production", checks.reference("b@production"))
+    assert (again, mine, bench.shown) == (flight, False, {"a@production": 1})
+    assert bench.table.find("b@production") is None
+    bench.table.apply([bench.state("a", {"production": 2}, 2), bench.state("b", {"production": 2}, 2)], at(11))
+    assert flight.future.done()
+    assert bench.shown["a@production"] == 2
+    known, mine = bench.table.board("b@production", checks.reference("b@production"))
+    value = known.future.result(0)
+    assert (value and value.version, mine) == (2, False)
+
+
+def test_a_push_that_does_not_come_is_not_waited_for_long(bench: Bench) -> None:
+    bench.follow(a=1)
+    flight = bench.board("b@production")
+    assert bench.table.hold_back("b@production", flight, bench.version("b", 2), at(11))
+    assert bench.table.expire() == pytest.approx(bench.clock() + HELD_BACK_SECONDS)
+    bench.clock.pass_(HELD_BACK_SECONDS)
+    bench.table.expire()
+    value = flight.future.result(0)
+    assert value is not None
+    assert bench.shown == {"a@production": 1, "b@production": 2}
+
+
+def test_nothing_else_waits_for_pushes(bench: Bench) -> None:
+    early = bench.board("b@production")
+    assert not bench.table.hold_back("b@production", early, bench.version("b", 2), at(11))
+    bench.follow(a=1)
+    assert not bench.table.hold_back("b@production", early, bench.version("b", 2), at(10))
+    number = bench.board("b/2")
+    assert not bench.table.hold_back("b/2", number, bench.version("b", 2), at(11))
+    known = bench.table.board("a@production", checks.reference("a@production"), anew=True)[0]
+    assert not bench.table.hold_back("a@production", known, bench.version("a", 2), at(11))
+    bench.clock.pass_(LEASE)
+    assert not bench.table.hold_back("b@production", early, bench.version("b", 2), at(11))
+
+
+def test_closing_lets_go_of_who_waits_for_pushes(bench: Bench) -> None:
+    bench.follow(a=1)
+    flight = bench.board("b@production")
+    assert bench.table.hold_back("b@production", flight, bench.version("b", 2), at(11))
+    bench.table.close()
+    assert flight.future.cancelled()
 
 
 def test_a_closed_table_shows_nothing_more(bench: Bench) -> None:

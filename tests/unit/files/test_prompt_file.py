@@ -1,5 +1,6 @@
 """Prompt files: written and read back byte for byte, and what is refused with file, line and field."""
 
+import dataclasses
 import json
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from promptwire._core import checks
 from promptwire.domain.content import Content
+from promptwire.domain.templates import check_template
 from promptwire.errors import PromptwireError
 from promptwire.files.prompt_file import NEWEST, FileVersion, PromptFile, read, write
 
@@ -30,10 +32,29 @@ TAGS = st.dictionaries(
 )
 
 
+# `{{>` begins an include, which has to name a prompt.
+TEMPLATES = TEXTS.map(lambda text: text.replace("{{>", "{{ >"))
+MESSAGES = st.lists(
+    st.one_of(
+        st.fixed_dictionaries({"role": st.sampled_from(["user", "null", "- x"]), "content": TEMPLATES}),
+        st.fixed_dictionaries(
+            {"content": st.lists(st.fixed_dictionaries({"type": TEXTS, "x": TEMPLATES})), "role": st.just("user")},
+            optional={"name": JSON},
+        ),
+        st.just({"type": "placeholder", "name": "h", "optional": True}),
+    ),
+    min_size=1,
+    max_size=3,
+)
+
+
 @st.composite
 def contents(draw: st.DrawFn) -> Content:
-    as_json = [checks.json_object(draw(OBJECTS), "json") for _ in range(2)]
-    return Content(draw(TEXTS.filter(bool)), *as_json)
+    template = draw(TEMPLATES.filter(bool) | MESSAGES)
+    syntax = draw(st.sampled_from([None, None, "jinja2"]))
+    content = checks.content(template, draw(OBJECTS), draw(OBJECTS), syntax)
+    # Most of such texts are no Jinja2.
+    return dataclasses.replace(content, syntax="") if check_template(content) else content
 
 
 @st.composite
@@ -124,11 +145,45 @@ def test_json_has_the_types_that_json_has() -> None:
     }  # fmt: skip
 
 
+def test_messages_read_well() -> None:
+    messages = [
+        {"role": "system", "content": "You help.\nBe kind.\n"},
+        {"type": "placeholder", "name": "history"},
+        {"role": "user", "content": [{"type": "text", "text": "{{question}}"}]},
+    ]
+    prompt = PromptFile(name="chat", versions=(FileVersion(content=checks.content(messages, None, None, "jinja2")),))
+    assert write(prompt) == (
+        "name: chat\n"
+        "syntax: jinja2\n"
+        "messages:\n"
+        "  - role: system\n"
+        "    content: |\n"
+        "      You help.\n"
+        "      Be kind.\n"
+        "  - type: placeholder\n"
+        "    name: history\n"
+        "  - role: user\n"
+        "    content:\n"
+        "      - type: text\n"
+        '        text: "{{question}}"\n'
+    )
+    assert read(write(prompt), "f").newest == prompt.newest
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
         ("", "f: is empty"),
-        ("name: a\n", "f:1: has no template"),
+        ("name: a\n", "f:1: has no template, and no messages"),
+        ("name: a\ntemplate: x\nmessages: []\n", "f:3: messages: does not go with a template"),
+        ("name: a\nmessages: x\n", "f:2: messages: must be a list"),
+        ("name: a\nmessages: []\n", "f:2: messages: must be a JSON array of 1-1,000 messages; got 0"),
+        ("name: a\nmessages: [{role: user}]\n", "f:2: messages: "),
+        ("name: a\ntemplate: x\nsyntax: mustache\n", "f:3: syntax: must be jinja2"),
+        ("name: a\ntemplate: '{% if %}'\nsyntax: jinja2\n", "f:2: template: line 1, column 7: Expected"),
+        ("name: a\ntemplate: '{{> b c }}'\n", "f:2: template: line 1, column 1: an include is"),
+        ("name: a\ntemplate: x\nsplits: {ab: {salt: s}}\n", "f:3: splits.ab: must have salt and weights; has salt"),
+        ("name: a\ntemplate: x\nsplits: {ab: {salt: s, weights: {x: 1}}}\n", "splits.ab.weights: must be of version"),
         ("template: x\n", "f:1: has no name"),
         ("name: a//b\ntemplate: x\n", "f:1: name: must not begin"),
         ("name: a\ntemplate: ''\n", "f:2: template: must not be empty"),
