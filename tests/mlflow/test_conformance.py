@@ -13,6 +13,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.genai import load_prompt, register_prompt, search_prompts, set_prompt_alias
+
 from tests.mlflow.conftest import join_linking_threads
 from tests.mlflow.supports import needs
 
