@@ -1,4 +1,4 @@
-"""Real MLflow, on a tracking store of its own for each test, with its registry in MLflow's sqlite or in a real service."""
+"""Real MLflow, with a tracking store of its own for each test, and a real service for its registry."""
 
 import itertools
 import os

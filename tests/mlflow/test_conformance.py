@@ -462,8 +462,7 @@ def test_threads_register_versions_without_losing_any(client: MlflowClient) -> N
     versions: list[int] = []
 
     def register() -> None:
-        for number in range(5):
-            versions.append(register_prompt("x", f"text {number}").version)
+        versions.extend(register_prompt("x", f"text {number}").version for number in range(5))
 
     threads = [threading.Thread(target=register) for _ in range(3)]
     for thread in threads:

@@ -1,8 +1,10 @@
 """Prompts and versions as MLflow's entities."""
 
+from collections.abc import Callable
 from typing import Final
 
 from mlflow.entities.model_registry import ModelVersion, ModelVersionTag, RegisteredModel, RegisteredModelTag
+from mlflow.entities.model_registry import Prompt as MlflowPrompt
 from mlflow.entities.model_registry import PromptVersion as MlflowPromptVersion
 from mlflow.entities.model_registry.registered_model_alias import RegisteredModelAlias
 from mlflow.prompt.registry_utils import model_version_to_prompt_version
@@ -76,3 +78,25 @@ def prompt_version(version: PromptVersion) -> MlflowPromptVersion:
         return model_version_to_prompt_version(model_version(version))
     except ValueError as error:
         raise invalid(f"{version.uri} has messages that MLflow has no form for: load it with promptwire") from error
+
+
+class FoundPrompt(MlflowPrompt):
+    """What a search finds: MLflow's prompt, which also tells of its newest version. MLflow's own does not, but guides
+    ask it for that.
+    """
+
+    def __init__(self, prompt: MlflowPrompt, newest: Callable[[str], PromptVersion]) -> None:
+        super().__init__(prompt.name, prompt.description, prompt.creation_timestamp, prompt.tags)
+        self._newest = newest
+
+    @property
+    def version(self) -> int:
+        return self._newest(self.name).version
+
+    @property
+    def commit_message(self) -> str | None:
+        return self._newest(self.name).commit_message or None
+
+    @property
+    def aliases(self) -> list[str]:
+        return list(self._newest(self.name).aliases)

@@ -28,7 +28,14 @@ from promptwire.mlflow import search
 from promptwire.mlflow.address import SCHEME, Address
 from promptwire.mlflow.caches import Answered, LinkedPrompts, turn_off_prompt_cache
 from promptwire.mlflow.content import IS_PROMPT_TAG_KEY, check_writable, content_of
-from promptwire.mlflow.entities import DESCRIPTION_TAG_KEY, SOURCE, model_version, prompt_version, registered_model
+from promptwire.mlflow.entities import (
+    DESCRIPTION_TAG_KEY,
+    SOURCE,
+    FoundPrompt,
+    model_version,
+    prompt_version,
+    registered_model,
+)
 from promptwire.mlflow.errors import invalid, outcome_unknown, prompts_only, translated, translation
 from promptwire.mlflow.pending import Intent, Pending
 from promptwire.mlflow.prompts_only import PromptsOnly
@@ -169,6 +176,18 @@ class PromptwireStore(PromptsOnly):
             return PagedList([], None)
         prompts, token = self._page(self._client._core.operations.search_prompts, wanted, order, most, page_token)
         return PagedList([registered_model(one) for one in prompts], token)
+
+    def search_prompts(
+        self,
+        filter_string: str | None = None,
+        max_results: int | None = None,
+        order_by: list[str] | None = None,
+        page_token: str | None = None,
+    ) -> PagedList[Prompt]:
+        # The releases before 3.17 take no order.
+        order = {} if order_by is None else {"order_by": order_by}
+        found = super().search_prompts(filter_string, max_results=max_results, page_token=page_token, **order)
+        return PagedList([FoundPrompt(one, self._newest) for one in found], found.token)
 
     @translated
     def get_prompt(self, name: str) -> Prompt | None:
@@ -334,6 +353,10 @@ class PromptwireStore(PromptsOnly):
 
     def _by_alias(self, name: str, alias: str) -> promptwire.PromptVersion:
         return self._client.load_prompt(f"prompts:/{name}@{LATEST if alias.lower() == LATEST else alias}")
+
+    @translated
+    def _newest(self, name: str) -> promptwire.PromptVersion:
+        return self._by_alias(name, LATEST)
 
     def _changed(self, name: str) -> None:
         """Before a write, since it may happen whatever is answered."""
