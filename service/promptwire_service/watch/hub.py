@@ -36,6 +36,18 @@ class _Watched:
         """The revision number that it needs to be told at, at least."""
         return max(self.known_at, *(body.etag for body in self.bodies.values()), 0)
 
+    def after(self, entry: LogEntry, name: str) -> "_Watched":
+        """With all that one write did to the prompt of this name, which may be several changes."""
+        prompt, bodies = self.prompt, dict(self.bodies)
+        for change in entry.changes:
+            if change.name != name:
+                continue
+            prompt = apply(prompt, entry, change)
+            for version, body in self.bodies.items():
+                if entry.number > body.etag:
+                    bodies[version] = apply_to_version(bodies[version], entry, change)
+        return replace(self, prompt=prompt, known_at=entry.number, bodies=bodies)
+
     def told(self, selectors: Collection[Selector]) -> tuple[list[VersionRecord], Sent]:
         """The bodies that selectors lead to, by number, and what a stream has that was sent all of them."""
         wanted = sorted(versions_of(self.prompt, selectors) & self.bodies.keys())
@@ -154,19 +166,10 @@ class Hub:
     async def dispatch(self, entries: Sequence[LogEntry], head: Revision) -> int:
         self.convergence.learn(entries)
         for entry in entries:
-            for change in entry.changes:
-                watched = self._unpublished.get(change.name) or self._watched.get(change.name)
-                if watched is None or entry.number <= watched.known_at:
-                    continue
-                self._unpublished[change.name] = replace(
-                    watched,
-                    prompt=apply(watched.prompt, entry, change),
-                    known_at=entry.number,
-                    bodies={
-                        version: apply_to_version(body, entry, change) if entry.number > body.etag else body
-                        for version, body in watched.bodies.items()
-                    },
-                )
+            for name in dict.fromkeys(change.name for change in entry.changes):
+                watched = self._unpublished.get(name) or self._watched.get(name)
+                if watched is not None and entry.number > watched.known_at:
+                    self._unpublished[name] = watched.after(entry, name)
         return await self._settle(head)
 
     async def restart(self, head: Revision, reason: str) -> int:

@@ -17,7 +17,16 @@ from hypothesis import strategies as st
 from promptwire.domain.content import Content
 from promptwire_service.domain.changes import LogPage
 from promptwire_service.domain.errors import RegistryError, store_unavailable
-from promptwire_service.domain.operations import DeleteAlias, Operation, Register, SetAlias, SetTags, Write, Written
+from promptwire_service.domain.operations import (
+    DeleteAlias,
+    DeleteVersion,
+    Operation,
+    Register,
+    SetAlias,
+    SetTags,
+    Write,
+    Written,
+)
 from promptwire_service.domain.reads import CACHED, STRONG, Freshness
 from promptwire_service.domain.records import PromptRecord, Read, Revision, VersionRecord
 from promptwire_service.storage.memory import MemoryStore
@@ -131,9 +140,9 @@ class World:
     store: UnreliableStore
     coherence: Coherence
 
-    async def write(self, operation: Operation) -> Written:
+    async def write(self, *operations: Operation) -> Written:
         return await self.coherence.store.write(
-            NS, Write(operations=(operation,), request_id=uuid.uuid4().hex, actor="t")
+            NS, Write(operations=operations, request_id=uuid.uuid4().hex, actor="t")
         )
 
     async def register(self, name: str = "p", text: str = "hello") -> Written:
@@ -237,6 +246,29 @@ async def test_version_tags_come_with_their_body() -> None:
             await agent.until(lambda: ("p", 1) in agent.bodies)
             await w.write(SetTags(name="p", version=1, tags={"a": "b"}))
             await agent.until(lambda: agent.bodies["p", 1].tags == {"a": "b"})
+
+
+async def test_a_write_that_changes_a_prompt_several_times_is_told_whole() -> None:
+    async with world() as w:
+        for text in ("one", "two"):
+            await w.register(text=text)
+        await w.alias("production", 1)
+        await w.alias("staging", 1)
+        async with w.agent({"p": {"production", "staging", 1, 2}}) as agent:
+            await agent.until(lambda: agent.revision.number == 4)
+            await w.write(
+                SetTags(name="p", version=1, tags={"a": "1"}),
+                SetTags(name="p", version=1, tags={"b": "2"}),
+                SetAlias(name="p", alias="production", target=2),
+                SetAlias(name="p", alias="canary", target=2),
+            )
+            await agent.until(lambda: agent.revision.number == 5)
+            assert agent.prompts["p"] == (await w.store.read_prompts(NS, ["p"])).value[0]
+            assert agent.bodies["p", 1].tags == {"a": "1", "b": "2"}
+            await w.write(DeleteVersion(name="p", version=1, drop_aliases=True))
+            await agent.until(lambda: agent.revision.number == 6)
+            assert agent.prompts["p"] == (await w.store.read_prompts(NS, ["p"])).value[0]
+            assert agent.prompts["p"].deleted_versions.keys() == {1}  # type: ignore[union-attr]
 
 
 async def test_changes_of_other_prompts_are_not_sent() -> None:
