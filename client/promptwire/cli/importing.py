@@ -105,12 +105,12 @@ def _carried(session: Session, source: str, uri: str | None, host: str | None) -
     from promptwire.importing import langfuse
 
     host = host or os.environ.get("LANGFUSE_HOST")
-    keys = [os.environ.get(name, "") for name in ("LANGFUSE_PUBLIC_KEY", "LANGFUSE_SECRET_KEY")]
-    if uri or not host or not all(keys):
+    public, secret = (os.environ.get(f"LANGFUSE_{kind}_KEY", "") for kind in ("PUBLIC", "SECRET"))
+    if uri or not host or not public or not secret:
         raise UsageError(
             "import langfuse needs --host, and LANGFUSE_PUBLIC_KEY and LANGFUSE_SECRET_KEY in the environment; no --uri"
         )
-    return langfuse.read(langfuse.Api(host, *keys), track)
+    return langfuse.read(langfuse.Api(host, public, secret), track)
 
 
 def _without_aliases(file: "PromptFile") -> "PromptFile":

@@ -1,1 +1,1 @@
-"""What other registries hold, as prompt files, which `files.restore` brings into a namespace. Needs `promptwire[cli]`."""
+"""What other registries hold, as prompt files that `files.restore` brings into a namespace. Needs `promptwire[cli]`."""

@@ -71,7 +71,7 @@ class Carried:
         ordered = sorted(versions, key=lambda version: version.number)
         kept = tuple(made for one in ordered if (made := self._version(name, one)))
         if not kept:
-            if not ordered:
+            if not any(problem.name == name for problem in self.problems):
                 self.lost(name, None, "the prompt", "has no versions")
             return
         numbers = {version.number for version in kept}

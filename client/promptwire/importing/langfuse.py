@@ -50,7 +50,10 @@ class Api:
 
     def version(self, name: str, number: int) -> Mapping[str, Any]:
         """With references to other prompts as they are written."""
-        return self._get(f"/{urllib.parse.quote(name, safe='')}", {"version": number, "resolve": "false"})
+        told: Mapping[str, Any] = self._get(
+            f"/{urllib.parse.quote(name, safe='')}", {"version": number, "resolve": "false"}
+        )
+        return told
 
     def _get(self, path: str, query: Mapping[str, object]) -> Any:
         url = f"{self._base}{path}?{urllib.parse.urlencode(query)}"
