@@ -59,7 +59,7 @@ def tracking(tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPat
     mlflow.set_tracking_uri(uri)
     registry_utils._registry_uri = None
     fluent._active_experiment_id = None
-    if cached := getattr(registry_fluent, "_load_prompt_cached", None):  # of releases before 3.6: whatever the registry
+    if cached := getattr(registry_fluent, "_load_prompt_cached", None):  # of older releases: whatever the registry
         cached.cache_clear()
     experiment_id = mlflow.MlflowClient().create_experiment("tests", artifact_location=(tmp_path / "files").as_uri())
     mlflow.set_experiment(experiment_id=experiment_id)
