@@ -207,7 +207,7 @@ class TestDifferences:
     def test_the_name_of_a_deleted_prompt_is_kept_for_it(self, native: promptwire.Client) -> None:
         register_prompt("x", "one")
         MlflowClient().delete_prompt("x")
-        with pytest.raises(MlflowException, match="'x' is deleted, and its name is taken until it is purged") as caught:
+        with pytest.raises(MlflowException, match="'x' is deleted; until it is purged it can be undeleted") as caught:
             register_prompt("x", "again")
         assert caught.value.error_code == "RESOURCE_ALREADY_EXISTS"
         native.undelete_prompt("x")
