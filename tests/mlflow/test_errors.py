@@ -88,6 +88,8 @@ def stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service
         mlflow.genai.load_prompt("prompts:/x@latest")
         join_linking_threads()
         store = MlflowClient()._get_registry_client().store
+        # MLflow's thread has tagged the prompt: what was known before that write does not count until it is confirmed.
+        store._client.wait_for_ready(["prompts:/x@latest"])
         store._client._core.options = _impatient(store._client._core.options)
         service.kill()
         yield service
