@@ -6,11 +6,11 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help serve demo test check bench protos format lock soak faults clean
+.PHONY: help serve demo test test-mlflow-oldest check bench protos format lock soak faults clean
 
 help: ## List what one can do
 	@echo 'make TARGET [ARGS="..."] [PYTHON=python3.x]'
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 serve: .venv/.server-stamp ## Run the registry on this machine, with its own store; Ctrl-C stops it
 	@exec $(BIN)/promptwire serve $(ARGS)
@@ -20,6 +20,9 @@ demo: .venv/.server-stamp ## Show agents following an alias as it moves
 
 test: .venv/.dev-stamp ## Run the tests, two files at a time; ARGS="-k alias" picks some
 	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+
+test-mlflow-oldest: .venv-mlflow/.stamp ## Run the tests of the MLflow store with the oldest MLflow that it takes
+	@.venv-mlflow/bin/python -m pytest -n 2 --dist loadfile tests/mlflow $(ARGS)
 
 soak: .venv/.dev-stamp ## Run the tests that take minutes
 	@$(BIN)/python -m pytest -m soak --timeout 1800 $(ARGS)
@@ -59,10 +62,10 @@ lock: .venv/pyvenv.cfg ## Resolve the newest versions anew into constraints.txt
 	cp "$$dir/constraints.txt" constraints.txt
 
 clean: ## Remove the environments and everything that was built or cached
-	rm -rf .venv .venv-protos dist .benchmarks .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-protos .venv-mlflow dist .benchmarks .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.venv/pyvenv.cfg .venv-protos/pyvenv.cfg:
+.venv/pyvenv.cfg .venv-protos/pyvenv.cfg .venv-mlflow/pyvenv.cfg:
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
 	{ echo "Python 3.11 or newer is needed$(if $(PYTHON), and $(PYTHON) is not): make $(MAKECMDGOALS) PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@"$(PYTHON)" -m venv --clear $(@D) || { rm -rf $(@D); exit 1; }
@@ -81,4 +84,11 @@ clean: ## Remove the environments and everything that was built or cached
 .venv-protos/.stamp: .venv-protos/pyvenv.cfg constraints-protos.txt
 	@echo 'Installing the code generators into .venv-protos'
 	@.venv-protos/bin/python -m pip --disable-pip-version-check install --quiet -c constraints-protos.txt grpcio-tools mypy-protobuf
+	@touch $@
+
+# MLflow 3.1 asks for any SQLAlchemy below 3, but cannot be imported with 2.1.
+.venv-mlflow/.stamp: .venv-mlflow/pyvenv.cfg pyproject.toml constraints-mlflow-oldest.txt
+	@echo 'Installing promptwire[server,mlflow] with the oldest MLflow into .venv-mlflow'
+	@.venv-mlflow/bin/python -m pip --disable-pip-version-check install --quiet -c constraints-mlflow-oldest.txt -e '.[server,mlflow]' \
+	hypothesis psutil pytest pytest-asyncio pytest-timeout pytest-xdist
 	@touch $@

@@ -15,6 +15,7 @@ import mlflow
 import pytest
 from mlflow.tracking import fluent
 from mlflow.tracking._model_registry import fluent as registry_fluent
+from mlflow.tracking._model_registry import utils as registry_utils
 from mlflow.tracking._tracking_service import utils as tracking_utils
 
 import promptwire
@@ -56,15 +57,15 @@ def tracking(tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPat
     shutil.copy(empty_database, tmp_path / "mlflow.db")
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     mlflow.set_tracking_uri(uri)
-    mlflow.set_registry_uri("")
+    registry_utils._registry_uri = None
     fluent._active_experiment_id = None
-    if cached := getattr(registry_fluent, "_load_prompt_cached", None):  # of releases before 3.6: whatever the registry
+    if cached := getattr(registry_fluent, "_load_prompt_cached", None):  # of older releases: whatever the registry
         cached.cache_clear()
     experiment_id = mlflow.MlflowClient().create_experiment("tests", artifact_location=(tmp_path / "files").as_uri())
     mlflow.set_experiment(experiment_id=experiment_id)
     yield uri
     join_linking_threads()
-    mlflow.set_registry_uri("")
+    registry_utils._registry_uri = None
     tracking_utils._tracking_uri = None
     fluent._active_experiment_id = None
 
