@@ -207,7 +207,9 @@ class TestDifferences:
     def test_the_name_of_a_deleted_prompt_is_kept_for_it(self, native: promptwire.Client) -> None:
         register_prompt("x", "one")
         MlflowClient().delete_prompt("x")
-        assert code_of(lambda: register_prompt("x", "again")) == "RESOURCE_ALREADY_EXISTS"
+        with pytest.raises(MlflowException, match="'x' is deleted, and its name is taken until it is purged") as caught:
+            register_prompt("x", "again")
+        assert caught.value.error_code == "RESOURCE_ALREADY_EXISTS"
         native.undelete_prompt("x")
         assert register_prompt("x", "again").version == 2
 

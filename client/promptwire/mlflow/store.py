@@ -87,7 +87,10 @@ class PromptwireStore(PromptsOnly):
             self._client.get_prompt(name)
         except promptwire.PromptNotFoundError as error:
             if error.reason == "PROMPT_DELETED":
-                raise MlflowException(f"{error}; until then its name is taken", RESOURCE_ALREADY_EXISTS) from error
+                raise MlflowException(
+                    f"{error}, and its name is taken until it is purged: `promptwire undelete` brings it back",
+                    RESOURCE_ALREADY_EXISTS,
+                ) from error
             intent = Intent(name, description, given)
             if self._pending.begin(intent):
                 return intent.as_registered_model()
