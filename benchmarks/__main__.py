@@ -17,7 +17,7 @@ from typing import Final
 
 from rich.console import Console
 
-from benchmarks.cases import NAMES
+from benchmarks.cases import BY_NAME, NAMES
 from benchmarks.support import report
 from benchmarks.support.bench import Bench
 from benchmarks.support.machine import facts
@@ -60,7 +60,12 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description="Measures what the design promises to hold."
     )
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"which: {', '.join(NAMES)}; without any, all")
+    parser.add_argument(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help=f"which: {', '.join(NAMES)}, all of these without any; and {', '.join(BY_NAME)}",
+    )
     parser.add_argument("--quick", action="store_true", help="fewer repeats: half a minute, and more noise")
     parser.add_argument("--json", type=Path, default=DEFAULT_JSON, metavar="FILE", help=f"default {DEFAULT_JSON}")
     parser.add_argument(
@@ -73,8 +78,9 @@ def _options() -> argparse.Namespace:
         help="where the store keeps its data meanwhile; its disk decides what an fsync costs",
     )
     options = parser.parse_args()
-    if unknown := [name for name in options.names if name not in NAMES]:
-        parser.error(f"there is no benchmark {unknown[0]}; there are {', '.join(NAMES)}")
+    known = (*NAMES, *BY_NAME)
+    if unknown := [name for name in options.names if name not in known]:
+        parser.error(f"there is no benchmark {unknown[0]}; there are {', '.join(known)}")
     if options.streams % 2 or not 2 <= options.streams <= 2_000:
         parser.error("--streams: an even number, at most 2000")
     return options

@@ -16,3 +16,6 @@ NAMES: Final = (
     "search",
 )
 """In the order in which they run: those that nothing must disturb come first."""
+
+BY_NAME: Final = ("mlflow",)
+"""Those that run only when they are asked for, since they take minutes."""

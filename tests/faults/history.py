@@ -8,7 +8,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -17,7 +17,7 @@ now = time.monotonic_ns
 Outcome = Literal["ok", "failed", "unknown"]
 """Answered; surely not carried out; carried out at any time from `start` on, or never."""
 
-WRITES = ("register", "set_alias", "delete_alias", "set_tags")
+WRITES = ("register", "set_alias", "delete_alias", "set_tags", "release")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +43,8 @@ class Op:
     text: str = ""
     tags: dict[str, str] = field(default_factory=dict)
     """Set; of a read, the version's."""
+    moves: dict[str, int] = field(default_factory=dict)
+    """Of a release: the aliases that it points at `version`, and what they pointed at before."""
     aliases: tuple[str, ...] = ()
     """Of a read: all that point at the version."""
     epoch: str = ""
@@ -107,7 +109,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One change as the store's log has it; one write makes one."""
+    """One write as the store's log has it: one change, or a release of several aliases of a prompt."""
 
     number: int
     request_id: str
@@ -117,6 +119,13 @@ class Entry:
     alias: str = ""
     previous: int = 0
     tags: dict[str, str] = field(default_factory=dict)
+    moves: dict[str, list[int]] = field(default_factory=dict)
+    """Of a release: by alias, what it points at since and what it did before."""
+
+    def move_of(self, alias: str) -> "Entry":
+        """Of a release: what it did to one alias."""
+        version, previous = self.moves[alias]
+        return replace(self, kind="alias_set", alias=alias, version=version, previous=previous, moves={})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -299,10 +299,14 @@ class Nemesis:
 
 def entry_of(number: bytes, fields: dict[bytes, bytes]) -> Entry:
     """An entry of the log as the store has it."""
-    change = json.loads(fields[b"changes"])[0]
+    changes = json.loads(fields[b"changes"])
+    place = {"number": int(number.partition(b"-")[0]), "request_id": fields[b"request_id"].decode()}
+    change = changes[0]
+    if len(changes) > 1:
+        moves = {one["alias"]: [int(one["version"]), int(one["previous"])] for one in changes}
+        return Entry(kind="release", name=change["name"], moves=moves, **place)
     return Entry(
-        number=int(number.partition(b"-")[0]),
-        request_id=fields[b"request_id"].decode(),
+        **place,
         kind=change["kind"],
         name=change["name"],
         version=int(change.get("version") or 0),

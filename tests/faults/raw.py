@@ -1,7 +1,7 @@
 """The service called as its protocol says, without the client's help: each attempt is recorded as it was answered."""
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import grpc
@@ -82,6 +82,17 @@ class Raw:
         asked = {"kind": "delete_alias", "selector": alias, "expected": expected}
         return self._write(self.stub.DeleteAlias, request, asked, lambda answer: {"previous": answer.previous_version})
 
+    def release(self, namespace: str, name: str, aliases: Iterable[str], version: int, request_id: str) -> Op:
+        """Points aliases of one prompt at a version, at once."""
+        steps = [pb.ReleaseStep(move=pb.MoveStep(name=name, alias=alias, version=version)) for alias in aliases]
+        request = pb.ReleaseRequest(namespace=namespace, title="faults", steps=steps, write=_write(request_id))
+        return self._write(
+            self.stub.Release,
+            request,
+            {"kind": "release", "name": name, "version": version, "moves": dict.fromkeys(aliases, 0)},
+            lambda answer: {"moves": {effect.alias: effect.previous_version for effect in answer.effects}},
+        )
+
     def set_tags(self, namespace: str, name: str, version: int, tags: dict[str, str], request_id: str) -> Op:
         """Of a version, or with version 0 of the prompt."""
         request = pb.SetTagsRequest(
@@ -131,7 +142,8 @@ class Raw:
         )
 
     def _write(self, method: Any, request: Any, asked: dict[str, Any], told: Callable[[Any], dict[str, Any]]) -> Op:
-        asked |= {"namespace": request.namespace, "name": request.name, "request_id": request.write.request_id}
+        asked = {"name": getattr(request, "name", "")} | asked
+        asked |= {"namespace": request.namespace, "request_id": request.write.request_id}
         start = now()
         try:
             answer = method(request, timeout=CALL_SECONDS)

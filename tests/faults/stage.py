@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from promptwire_service.domain.changes import LogEntry, LogPage
+from promptwire_service.domain.changes import AliasSet, LogEntry, LogPage
 from promptwire_service.domain.records import PromptRecord, Read, VersionRecord
 from promptwire_service.server import Service
 from promptwire_service.storage.memory import MemoryStore
@@ -149,6 +149,9 @@ class Stage:
 
 def _entry(entry: LogEntry) -> Entry:
     change = entry.changes[0]
+    if len(entry.changes) > 1:
+        moves = {one.alias: [one.target, one.previous] for one in entry.changes if isinstance(one, AliasSet)}
+        return Entry(number=entry.number, request_id=entry.request_id, kind="release", name=change.name, moves=moves)
     kind = {"VersionRegistered": "version_registered", "AliasSet": "alias_set"} | {
         "AliasDeleted": "alias_deleted",
         "TagsSet": "tags_set",

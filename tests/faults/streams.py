@@ -255,6 +255,11 @@ def _state(state: pb.PromptState) -> dict[str, Any] | None:
 def _entry(message: pb.StreamChangesResponse) -> dict[str, Any]:
     """As history.Entry has it."""
     change = message.changes[0]
+    if len(message.changes) > 1:
+        moved = [one.alias_set for one in message.changes]
+        moves = {one.alias: [one.version, one.previous_version] for one in moved}
+        told = {"number": message.revision.number, "request_id": message.request_id, "kind": "release"}
+        return {**told, "name": change.name, "moves": moves}
     kind = change.WhichOneof("change") or ""
     what = getattr(change, kind)
     entry = {"number": message.revision.number, "request_id": message.request_id, "kind": kind, "name": change.name}

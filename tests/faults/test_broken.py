@@ -18,6 +18,7 @@ from promptwire_service.storage.cached import CachedStore
 from promptwire_service.storage.fenced import FencedCache
 from promptwire_service.storage.memory import MemoryStore
 from promptwire_service.watch import feed as feed_module
+from promptwire_service.watch import hub as hub_module
 from promptwire_service.watch.feed import Feed
 from tests.faults.checkers import violations
 from tests.faults.raw import Raw
@@ -132,6 +133,16 @@ def share_the_cache(patch: Patch) -> None:
     for method in ("prompt", "version", "peek_prompt", "peek_version"):
         real = getattr(CachedStore, method)
         patch.setattr(CachedStore, method, lambda self, namespace, *key, real=real: real(self, "red", *key))
+
+
+def fold_the_first_change_only(patch: Patch) -> None:
+    """Of a write with several changes of a prompt, watchers are told one."""
+    after = hub_module._Watched.after
+
+    def first(self: Any, entry: Any, name: str) -> Any:
+        return after(self, replace(entry, changes=entry.changes[:1]), name)
+
+    patch.setattr(hub_module._Watched, "after", first)
 
 
 # What happens.
@@ -258,6 +269,14 @@ def an_agent_reads_its_write(stage: Stage, raw: Raw, address: str) -> None:
             stage.lift("log")
 
 
+def two_aliases_are_released(stage: Stage, raw: Raw, address: str) -> None:
+    """At once, while a watcher follows both."""
+    watcher = Watcher("watcher", address, "red", {NAME: [ALIAS, "staging"]}, 1, stage.history)
+    for version in (2, 1, 2):
+        raw.release("red", NAME, (ALIAS, "staging"), version, raw.request_id())
+    watcher.finish()
+
+
 def two_tenants_read(stage: Stage, raw: Raw, address: str) -> None:
     for namespace in ("red", "blue"):
         raw.resolve(namespace, NAME, ALIAS)
@@ -274,6 +293,7 @@ BROKEN: list[tuple[Callable[[Patch], None], Scene, set[str]]] = [
     (keep_the_table_past_the_lease, an_agent_is_cut_off, {"staleness"}),
     (forget_own_writes, an_agent_reads_its_write, {"monotonic"}),
     (share_the_cache, two_tenants_read, {"content"}),
+    (fold_the_first_change_only, two_aliases_are_released, {"atomic"}),
 ]
 
 

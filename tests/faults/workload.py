@@ -46,7 +46,9 @@ class Writer:
         draw = self._draw
         namespace, name, alias = draw.choice(NAMESPACES), draw.choice(PROMPTS), draw.choice(ALIASES)
         known = self._known.get((namespace, name), 0)
-        choice = draw.choices(("read", "set", "swap", "delete", "register", "tag"), (45, 22, 10, 4, 11, 8))[0]
+        choice = draw.choices(
+            ("read", "set", "swap", "delete", "register", "tag", "release"), (45, 18, 9, 4, 11, 7, 6)
+        )[0]
         if choice == "read":
             self._read(namespace, name, alias)
         elif choice == "register" or not known:
@@ -57,6 +59,9 @@ class Writer:
             request_id, version = self._raw.request_id(), draw.choice((0, draw.randint(1, known)))
             tags = {draw.choice("ab"): request_id}
             self._write(ended, lambda raw: raw.set_tags(namespace, name, version, tags, request_id))
+        elif choice == "release":
+            request_id, version = self._raw.request_id(), draw.randint(max(1, known - 5), known)
+            self._write(ended, lambda raw: raw.release(namespace, name, ALIASES, version, request_id))
         else:
             self._write_alias(ended, choice, namespace, name, alias, known)
 
@@ -100,8 +105,9 @@ class Writer:
             return
         if op.kind == "register" or (op.kind == "read" and op.selector == "latest"):
             self._known[op.namespace, op.name] = op.version
-        elif op.selector in ALIASES:
-            self._seen[op.namespace, op.name, op.selector] = op.version
+        elif op.selector in ALIASES or op.kind == "release":
+            for alias in op.moves or [op.selector]:
+                self._seen[op.namespace, op.name, alias] = op.version
 
 
 class Agent:

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import sys
 from typing import Any
 
 import pytest
@@ -114,6 +115,14 @@ def test_messages_may_be_jinja() -> None:
         prompt.format(allow_partial=True)
     with pytest.raises(RenderError, match="single-brace"):
         prompt.to_single_brace_format()
+
+
+def test_jinja_says_what_it_needs_where_it_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "promptwire.domain.jinja", None)
+    prompt = PromptVersion(name="p", version=1, template="{{ x }}", syntax="jinja2", variables=("x",))
+    with pytest.raises(RenderError, match=r"pip install 'promptwire\[jinja\]'"):
+        prompt.format(x=1)
+    assert prompt.template == "{{ x }}"
 
 
 @pytest.mark.parametrize(

@@ -118,10 +118,12 @@ def _of_json(name: str, text: str) -> dict[str, str]:
 
 
 def readable(value: object) -> str:
-    """A chat message's words as such, under its role; else indented JSON."""
+    """A chat message's words as such, under its role, and a placeholder's name; else indented JSON."""
     match value:
         case {"role": str(role), "content": str(content), **rest} if not rest:
             return f"{role}:\n{content}"
+        case {"type": "placeholder", "name": str(name), **rest} if rest.keys() <= {"optional"}:
+            return f"placeholder{' (optional)' if rest.get('optional') else ''}:\n{name}"
         case str():
             return value
     return json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True)

@@ -4,6 +4,7 @@ import functools
 import itertools
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 from tests.faults.checkers.truth import Truth
 from tests.faults.checkers.violation import Violation
@@ -25,7 +26,7 @@ def registers(history: History, truth: Truth | None = None) -> dict[Key, list[Ca
     """The calls on each alias. With the truth, a write in doubt counts if the log has it, and else does not."""
     writes: dict[Key, dict[tuple[str, str], list[Op]]] = {}
     calls: dict[Key, list[Call[int]]] = {}
-    for op in history.ops:
+    for op in itertools.chain.from_iterable(map(_parts, history.ops)):
         key = (op.namespace, op.name, op.selector)
         if op.kind in ("set_alias", "delete_alias"):
             calls.setdefault(key, [])
@@ -47,6 +48,14 @@ def registers(history: History, truth: Truth | None = None) -> dict[Key, list[Ca
     for key in calls:
         calls[key] += _rewinds(key, truth)
     return calls
+
+
+def _parts(op: Op) -> Iterator[Op]:
+    """A release is a write of each of its aliases."""
+    if op.kind != "release":
+        yield op
+    for alias, previous in op.moves.items():
+        yield replace(op, kind="set_alias", selector=alias, previous=previous, moves={})
 
 
 def _is_alias(selector: str) -> bool:
@@ -81,6 +90,7 @@ def _in_doubt(ops: list[Op], answered: set[str], truth: Truth | None) -> Iterato
         return
     for lineage in truth.lineages.get(op.namespace, ()):
         entry = lineage.entry_of(op.request_id)
+        entry = entry.move_of(op.selector) if entry and entry.moves else entry
         if entry and entry.number > lineage.log.base and lineage.log.lineage not in answered:
             yield Call(start, math.inf, functools.partial(_as_logged, entry), what=op)
 

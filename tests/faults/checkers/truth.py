@@ -48,6 +48,9 @@ def after(state: State, entry: Entry) -> State:
             return replace(state, etag=entry.number, latest=entry.version)
         case "alias_set":
             return replace(state, etag=entry.number, aliases={**state.aliases, entry.alias: entry.version})
+        case "release":
+            moved = {alias: version for alias, (version, _) in entry.moves.items()}
+            return replace(state, etag=entry.number, aliases={**state.aliases, **moved})
         case "alias_deleted":
             aliases = {alias: target for alias, target in state.aliases.items() if alias != entry.alias}
             return replace(state, etag=entry.number, aliases=aliases)

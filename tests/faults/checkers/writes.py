@@ -11,6 +11,7 @@ _LOGGED = {
     "set_alias": "alias_set",
     "delete_alias": "alias_deleted",
     "set_tags": "tags_set",
+    "release": "release",
 }
 
 
@@ -24,7 +25,12 @@ def check(history: History, truth: Truth) -> Iterator[Violation]:
             continue
         yield from _acknowledged(op, truth)
         first = answers.setdefault((op.namespace, op.request_id, lineage_of(op.epoch)), op)
-        if (first.revision, first.version, first.previous) != (op.revision, op.version, op.previous):
+        if (first.revision, first.version, first.previous, first.moves) != (
+            op.revision,
+            op.version,
+            op.previous,
+            op.moves,
+        ):
             message = f"request {op.request_id} got two answers"
             yield Violation("exactly_once", message, op.namespace, op.name, [first, op])
 
@@ -59,7 +65,9 @@ def _acknowledged(op: Op, truth: Truth) -> Iterator[Violation]:
         message = f"{op.kind} was acknowledged at revision {op.revision}, where the log has {entry}"
         yield Violation("lost", message, op.namespace, op.name, [op])
         return
-    told = (_LOGGED[op.kind], op.name, op.version, op.previous)
+    told: tuple[object, ...] = (_LOGGED[op.kind], op.name, op.version, op.previous, {})
+    if op.kind == "release":
+        told = ("release", op.name, 0, 0, {alias: [op.version, previous] for alias, previous in op.moves.items()})
     # What a deleted alias pointed at is told as `previous`; its answer has no version.
-    if (entry.kind, entry.name, entry.version, entry.previous) != told:
+    if (entry.kind, entry.name, entry.version, entry.previous, entry.moves) != told:
         yield Violation("whole", f"the log has {entry} for what was asked", op.namespace, op.name, [op])
