@@ -1,5 +1,6 @@
 """`promptwire release`: run, plan, undo, list; and `audit`."""
 
+import re
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,7 +13,18 @@ from promptwire.cli.session import Session, command, group
 if TYPE_CHECKING:
     from promptwire.values import KeptWrite, Release, ReleaseEffect
 
-Title = Annotated[str, typer.Argument(help="What the release is called.", metavar="TITLE", show_default=False)]
+
+def _not_a_move(title: str) -> str:
+    """Who leaves the title out would have the first move taken for it."""
+    if re.fullmatch(r"\S+@\S+=\d*", title):
+        raise typer.BadParameter(f"the title comes first, and {title!r} reads as a move")
+    return title
+
+
+Title = Annotated[
+    str,
+    typer.Argument(help="What the release is called.", metavar="TITLE", show_default=False, callback=_not_a_move),
+]
 Moves = Annotated[
     list[str],
     typer.Argument(
