@@ -24,13 +24,14 @@ class CacheCounters:
 
 @dataclass(slots=True, eq=False)
 class _Flight(Generic[V]):
-    """A fill under way. `fence` is the newest change of the key applied since it began; `void` when all was
-    forgotten.
+    """A fill, until the last of its waiters has taken its answer. `fence` is the newest change of the key applied since
+    it began; `void` when all was forgotten.
     """
 
     result: asyncio.Future[Read[V]] = field(init=False)
     fence: int = 0
     void: bool = False
+    waiters: int = 0
 
 
 @dataclass(slots=True)
@@ -41,12 +42,17 @@ class FencedCache(Generic[K, V]):
     installs what it read, and nothing ever corrects it. So a change also raises the fence of a fill under way, and
     a fill older than its fence is neither installed nor given to anyone: who waited for it may have asked after
     the change.
+
+    A waiter goes on some turns of the loop after the fill has landed, and what it is given counts as right at that
+    later moment. So landed fills are fenced, too, until nobody waits for them.
     """
 
     entries: MutableMapping[K, Read[V]]
     fill: Callable[[K], Awaitable[Read[V]]]
     counters: CacheCounters = field(default_factory=CacheCounters)
     _flights: dict[K, _Flight[V]] = field(default_factory=dict)
+    """In the air."""
+    _landed: dict[K, list[_Flight[V]]] = field(default_factory=dict)
 
     def peek(self, key: K) -> Read[V] | None:
         """What is cached, if anything: right up to the last change applied."""
@@ -65,8 +71,12 @@ class FencedCache(Generic[K, V]):
             if flight is None:
                 self.counters.misses += 1
                 flight = self._take_off(key)
-            # Shielded: one waiter's cancellation must not take the answer from the others.
-            read = await asyncio.shield(flight.result)
+            flight.waiters += 1
+            try:
+                # Shielded: one waiter's cancellation must not take the answer from the others.
+                read = await asyncio.shield(flight.result)
+            finally:
+                self._leave(key, flight)
             if self._current(flight, read):
                 return read
 
@@ -76,15 +86,30 @@ class FencedCache(Generic[K, V]):
         if cached is not None and cached.revision.number < number:
             del self.entries[key]
             self.counters.invalidations += 1
-        if flight := self._flights.get(key):
+        for flight in self._waited_for(key):
             flight.fence = max(flight.fence, number)
 
     def forget(self, matches: Callable[[K], bool]) -> None:
         """Drops every key that matches, and voids its fill: history itself may be another one."""
         for key in [key for key in self.entries if matches(key)]:
             del self.entries[key]
-        for key in [key for key in self._flights if matches(key)]:
-            self._flights.pop(key).void = True
+        for key in [key for key in {*self._flights, *self._landed} if matches(key)]:
+            for flight in self._waited_for(key):
+                flight.void = True
+            self._flights.pop(key, None)
+
+    def _waited_for(self, key: K) -> list[_Flight[V]]:
+        flight, landed = self._flights.get(key), self._landed.get(key, [])
+        return landed if flight is None else [flight, *landed]
+
+    def _leave(self, key: K, flight: _Flight[V]) -> None:
+        """One waiter less; the last one of a fill that has landed lets go of it."""
+        flight.waiters -= 1
+        landed = self._landed.get(key)
+        if landed and not flight.waiters and flight in landed:
+            landed.remove(flight)
+            if not landed:
+                del self._landed[key]
 
     def _take_off(self, key: K) -> _Flight[V]:
         flight: _Flight[V] = _Flight()
@@ -101,6 +126,8 @@ class FencedCache(Generic[K, V]):
         finally:
             if self._flights.get(key) is flight:
                 del self._flights[key]
+            if flight.waiters:
+                self._landed.setdefault(key, []).append(flight)
         if not self._current(flight, read):
             self.counters.fenced += 1
             return read

@@ -68,6 +68,37 @@ async def test_a_change_during_a_fill_is_not_overwritten_by_it(source: Source, c
     assert cache.counters.fenced == 1
 
 
+async def test_a_change_between_the_landing_and_its_waiter_is_not_missed(
+    source: Source, cache: FencedCache[str, int]
+) -> None:
+    """What the waiter is given counts as right from then on."""
+    source.gate.clear()
+    waiting = asyncio.create_task(cache.get("k"))
+    await started(source, 1)
+    source.gate.set()
+    while cache.peek("k") is None:  # noqa: ASYNC110 - a turn of the loop, not a time
+        await asyncio.sleep(0)
+    assert not waiting.done()
+    cache.invalidate("k", source.change(7))
+    assert (await waiting).value == 7
+    assert not cache._landed
+
+
+async def test_history_forgotten_between_the_landing_and_its_waiter_is_not_given(
+    source: Source, cache: FencedCache[str, int]
+) -> None:
+    source.gate.clear()
+    waiting = asyncio.create_task(cache.get("k"))
+    await started(source, 1)
+    source.gate.set()
+    while cache.peek("k") is None:  # noqa: ASYNC110 - a turn of the loop, not a time
+        await asyncio.sleep(0)
+    source.value = 9
+    cache.forget(lambda key: True)
+    assert (await waiting).value == 9
+    assert not cache._landed
+
+
 async def test_a_change_that_the_fill_has_seen_keeps_it(source: Source, cache: FencedCache[str, int]) -> None:
     revision = source.change(7)
     await cache.get("k")
