@@ -93,7 +93,7 @@ def free_port() -> int:
     a server in cluster mode.
     """
     while True:
-        port = random.randrange(20_000, 30_000)
+        port = random.randrange(11_000, 22_000)
         with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
             return port
 
