@@ -5,7 +5,9 @@ import os
 import shutil
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 # Before MLflow is imported: it would send what is called to its makers.
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
@@ -16,9 +18,11 @@ import pytest
 from mlflow.tracking import fluent
 from mlflow.tracking._model_registry import fluent as registry_fluent
 from mlflow.tracking._model_registry import utils as registry_utils
+from mlflow.tracking._model_registry.registry import ModelRegistryStoreRegistry
 from mlflow.tracking._tracking_service import utils as tracking_utils
 
 import promptwire
+from promptwire.mlflow.store import PromptwireStore
 from tests.support.service import ServiceProcess, running_service
 
 _numbers = itertools.count(1)
@@ -64,11 +68,31 @@ def tracking(tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPat
         cached.cache_clear()
     experiment_id = mlflow.MlflowClient().create_experiment("tests", artifact_location=(tmp_path / "files").as_uri())
     mlflow.set_experiment(experiment_id=experiment_id)
-    yield uri
-    join_linking_threads()
+    with stores_closed_afterwards(monkeypatch):
+        yield uri
+        join_linking_threads()
     registry_utils._registry_uri = None
     tracking_utils._tracking_uri = None
     fluent._active_experiment_id = None
+
+
+@contextmanager
+def stores_closed_afterwards(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """MLflow keeps every store that it has made, and so their clients' threads: a later test that forks would come upon
+    grpc in the middle of something.
+    """
+    made: list[PromptwireStore] = []
+    begin = PromptwireStore.__init__
+
+    def noted(self: PromptwireStore, *given: Any, **named: Any) -> None:
+        begin(self, *given, **named)
+        made.append(self)
+
+    monkeypatch.setattr(PromptwireStore, "__init__", noted)
+    yield
+    for store in made:
+        store._client.close()
+    ModelRegistryStoreRegistry._get_store_with_resolved_uri.cache_clear()
 
 
 def join_linking_threads() -> None:
