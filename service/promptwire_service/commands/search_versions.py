@@ -1,6 +1,6 @@
 """Searches versions: those that match a filter, newest first within a name unless another order is asked for."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, repeat
 
@@ -35,14 +35,16 @@ async def search_versions(
     )
 
     least: Contents = "text" if search.reads_text else "none"
-    # Where an index leads to little else than matches, the first read is the page: so it reads them whole.
-    contents = chain([least if order_by else "all"], repeat(least))
+    # Where an index has the order and leads to little else than matches, the first read of it is the page: so it reads
+    # them whole. What is sorted is many more than a page.
+    contents: Iterator[Contents] = chain[Contents](["all"], repeat(least))
 
     async def find(plan: Plan, after: str, limit: int) -> Read[Candidates[VersionRow]]:
-        return await registry.store.find_versions(namespace, plan, after=after, limit=limit, content=next(contents))
+        content = next(contents) if plan.newest or not order_by else least
+        return await registry.store.find_versions(namespace, plan, after=after, limit=limit, content=content)
 
     found = await search.page(find)
-    if not found.rows or (found.one_read and not order_by):
+    if not found.rows or found.one_read:
         return FoundVersionsPage(tuple(found.rows), found.token, found.revision)
     keys = [(row.version.name, row.version.version) for row in found.rows]
     whole = await registry.store.read_rows(namespace, keys, max_bytes=PAGE_MAX_BYTES)
