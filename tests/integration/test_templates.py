@@ -115,6 +115,8 @@ def test_a_template_that_is_none_is_refused_before_it_is_sent(client: promptwire
         (common.Content(text="x", source="y"), "content.source"),
         (common.Content(text="x", includes=[common.Include(name="a", version=1)]), "content.source"),
         (common.Content(messages_json="{"), "content.messages_json"),
+        (common.Content(messages_json='[{"role": "user", "content": "\\ud800"}]', syntax=1), "content.messages_json"),  # type: ignore[arg-type]
+        (common.Content(text="x", model_config_json='{"a": "\\udfff"}'), "content.model_config_json"),
     ],
 )
 def test_a_content_that_no_client_makes_is_refused(
@@ -335,6 +337,7 @@ def test_the_command_line_registers_and_shows_every_kind(run: Run, tmp_path: Pat
         {"version": 1, "by_name": "letter", "by_version": 1}
     ]
     assert "nobody" in run("dependents", "nobody").stderr
+    assert run("dependents", "tone@production").exit_code == 2
     assert [row["name"] for row in json.loads(run("search", "template LIKE '%You help%'", "--json").stdout)] == ["chat"]
 
 

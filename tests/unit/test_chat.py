@@ -157,6 +157,7 @@ def test_jinja_says_what_it_needs_where_it_is_not_installed(monkeypatch: pytest.
             "32 deep",
         ),
         ("[NaN]", "messages_json", "NaN is not JSON"),
+        ('[{"role": "user", "content": "\\ud800"}]', "messages_json", "half of a surrogate pair"),
     ],
 )
 def test_what_is_no_message_is_refused_with_its_place(messages: str, field: str, says: str) -> None:

@@ -6,9 +6,7 @@ import typer
 
 from promptwire.cli import forms, inputs
 from promptwire.cli.cells import When
-from promptwire.cli.failures import UsageError
 from promptwire.cli.session import Session, command
-from promptwire.domain.names import LATEST
 
 What = Annotated[
     str,
@@ -26,7 +24,7 @@ def delete(
     reason: Reason = "",
 ) -> None:
     """Hide a prompt, or one version; undelete brings it back until it is purged."""
-    name, version = _named(what)
+    name, version = inputs.name_or_version(what)
     with session.client() as client:
         if version is None:
             revision = client.delete_prompt(name, reason=reason)
@@ -40,7 +38,7 @@ def delete(
 
 def undelete(session: Session, what: What, reason: Reason = "") -> None:
     """Bring back a deleted prompt as it was, or a deleted version without its aliases."""
-    name, version = _named(what)
+    name, version = inputs.name_or_version(what)
     with session.client() as client:
         if version is None:
             revision = client.undelete_prompt(name, reason=reason)
@@ -72,15 +70,6 @@ def _day(timestamp: int) -> str:
     from promptwire.cli.cells import iso
 
     return iso(timestamp)[:10]
-
-
-def _named(what: str) -> tuple[str, int | None]:
-    reference = inputs.reference(what)
-    if isinstance(reference.selector, int):
-        return reference.name, reference.selector
-    if reference.selector != LATEST or "@" in what:
-        raise UsageError(f"delete and undelete take a prompt's name, or name/3, not {what!r}")
-    return reference.name, None
 
 
 def add_to(app: typer.Typer) -> None:

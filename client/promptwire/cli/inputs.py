@@ -143,5 +143,15 @@ def reference(text: str) -> Reference:
         raise InvalidArgumentError(str(violation), violations=[(violation.field, violation.description)]) from error
 
 
+def name_or_version(text: str) -> tuple[str, int | None]:
+    """`name`, or `name/3`; not an alias, which is neither."""
+    parsed = reference(text)
+    if isinstance(parsed.selector, int):
+        return parsed.name, parsed.selector
+    if "@" in text:
+        raise UsageError(f"this takes a prompt's name, or name/3 for a version, not {text!r}")
+    return parsed.name, None
+
+
 def _called(file: str) -> str:
     return "stdin" if file == STDIN else file

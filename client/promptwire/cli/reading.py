@@ -161,10 +161,9 @@ def dependents(
     ],
 ) -> None:
     """List what includes a prompt, by the version that it includes."""
-    reference = inputs.reference(what)
-    version = reference.selector if isinstance(reference.selector, int) else None
+    name, version = inputs.name_or_version(what)
     with session.client() as client:
-        found = list(client.prompt_dependents(reference.name, version))
+        found = list(client.prompt_dependents(name, version))
     if session.out.json:
         session.out.document([forms.dependent(one) for one in found])
         return

@@ -129,11 +129,16 @@ def _check_json_object(text: str, field: str) -> Violation | None:
 
 
 def read_json(text: str, field: str) -> Any:
-    """The value, or a Violation: NaN and the like are none, nor what Python cannot hold."""
+    """The value, or a Violation: NaN and the like are none, nor half a surrogate pair, nor what Python cannot hold."""
     try:
-        return json.loads(text, parse_constant=_refuse_constant)
+        value = json.loads(text, parse_constant=_refuse_constant)
+        if "\\u" in text:  # only an escape can bring in what UTF-8 has no bytes for
+            json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return Violation(field, "an escape is half of a surrogate pair, which is no character")
     except (ValueError, RecursionError) as error:
         return Violation(field, str(error))
+    return value
 
 
 def _refuse_constant(name: str) -> None:

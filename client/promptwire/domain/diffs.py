@@ -126,7 +126,9 @@ def readable(value: object) -> str:
             return f"placeholder{' (optional)' if rest.get('optional') else ''}:\n{name}"
         case str():
             return value
-    return json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True)
+    text = json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True)
+    # Versions of before it was refused may have half a surrogate pair in them.
+    return text.encode(errors="backslashreplace").decode()
 
 
 def _part(
