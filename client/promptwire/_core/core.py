@@ -39,13 +39,7 @@ from promptwire.options import Options
 from promptwire.prompt_version import PromptVersion
 from promptwire.status import ClientStatus
 from promptwire.v1 import common_pb2
-from promptwire.values import (
-    AgentsReport,
-    AliasChange,
-    Move,
-    Prompt,
-    Revision,
-)
+from promptwire.values import AgentsReport, AliasChange, Move, Prompt, Revision
 
 if TYPE_CHECKING:
     from promptwire._core.last_known import LastKnown

@@ -39,10 +39,12 @@ class HeldBack:
 
     def due(self, position: Revision | None, now: float) -> list[Held]:
         """Those that pushes have reached, and those that have waited long enough; they are no longer held."""
-        due = [
-            one for one in self._held if now >= one.until or position is None or not position.is_behind(one.revision)
-        ]
-        self._held = [one for one in self._held if one not in due] if due else self._held
+        due: list[Held] = []
+        waiting: list[Held] = []
+        for one in self._held:
+            behind = position is not None and position.is_behind(one.revision)
+            (waiting if behind and now < one.until else due).append(one)
+        self._held = waiting
         return due
 
     @property

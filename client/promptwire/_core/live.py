@@ -249,8 +249,9 @@ class LiveTable:
         Only the first load of an alias does, while there are pushes: the stream will tell of it anyway.
         """
         with self._lock:
-            pushes = self.position is not None and not self.replacing and not self.lease.stale and not self._closed
-            if not pushes or self.position is None or not self.position.is_behind(revision):
+            if self.position is None or self.replacing or self.lease.stale or self._closed:
+                return False  # there are no pushes to wait for
+            if not self.position.is_behind(revision):
                 return False
             if isinstance(flight.reference.selector, int) or not self.lacks(flight.reference):
                 return False

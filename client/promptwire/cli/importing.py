@@ -14,7 +14,6 @@ from promptwire.cli.progress import bar
 from promptwire.cli.session import Session, command
 
 if TYPE_CHECKING:
-    from promptwire.files.prompt_file import PromptFile
     from promptwire.importing.carried import Carried, Problem
 
 
@@ -65,7 +64,7 @@ def import_(
         with files_named():
             files = read_folder(session, Path(source))
         if no_aliases:
-            files = [_without_aliases(file) for file in files]
+            files = [file.without_aliases() for file in files]
     total = sum(len(file.versions) for file in files)
     with (
         files_named(),
@@ -111,12 +110,6 @@ def _carried(session: Session, source: str, uri: str | None, host: str | None) -
             "import langfuse needs --host, and LANGFUSE_PUBLIC_KEY and LANGFUSE_SECRET_KEY in the environment; no --uri"
         )
     return langfuse.read(langfuse.Api(host, public, secret), track)
-
-
-def _without_aliases(file: "PromptFile") -> "PromptFile":
-    from dataclasses import replace
-
-    return replace(file, aliases={}, splits={})
 
 
 def add_to(app: typer.Typer) -> None:

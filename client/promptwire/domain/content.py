@@ -107,14 +107,19 @@ def check_content(content: Content, field: str = "content") -> Violation | None:
     if content.syntax not in SYNTAXES:
         rule = f"must be {JINJA}, or empty for {{{{variable}}}}"
         return Violation(f"{field}.syntax", f"{rule}; got {content.syntax!r:.60}")
-    if content.size_bytes > limits.CONTENT_MAX_BYTES:
-        return Violation(
-            field,
-            f"must be at most {limits.CONTENT_MAX_BYTES:,} bytes of UTF-8 in all; got {content.size_bytes:,}",
-        )
-    return _check_json_object(content.response_format_json, f"{field}.response_format_json") or _check_json_object(
-        content.model_config_json, f"{field}.model_config_json"
+    return (
+        check_size(content.size_bytes, field)
+        or _check_json_object(content.response_format_json, f"{field}.response_format_json")
+        or _check_json_object(content.model_config_json, f"{field}.model_config_json")
     )
+
+
+def check_size(size_bytes: int, field: str) -> Violation | None:
+    """Of a content, in all or in part."""
+    if size_bytes <= limits.CONTENT_MAX_BYTES:
+        return None
+    most = f"must be at most {limits.CONTENT_MAX_BYTES:,} bytes of UTF-8 in all"
+    return Violation(field, f"{most}; got {size_bytes:,}")
 
 
 def _check_json_object(text: str, field: str) -> Violation | None:

@@ -3,11 +3,12 @@
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import TypeVar
 
-from promptwire.domain import chat, includes
+from promptwire.domain import includes
 from promptwire.domain.content import Content
 from promptwire.domain.references import Reference
 from promptwire.domain.template import TemplateError
-from promptwire.domain.violations import Violation
+from promptwire.domain.templates import texts_of
+from promptwire.domain.violations import InvalidValueError
 
 Item = TypeVar("Item")
 Key = TypeVar("Key", bound=Hashable)
@@ -15,13 +16,9 @@ Key = TypeVar("Key", bound=Hashable)
 
 def references_of(content: Content) -> list[Reference]:
     """What a content that is as it was written includes; nothing for one that cannot be read, which others tell."""
-    texts = [content.text]
-    if content.messages_json:
-        messages = chat.read_messages(content.messages_json, "messages")
-        texts = [] if isinstance(messages, Violation) else [text for _, text in chat.texts_of(messages, "messages")]
     try:
-        return [place.reference for text in texts for place in includes.places_in(text)]
-    except TemplateError:
+        return [place.reference for _, text in texts_of(content) for place in includes.places_in(text)]
+    except (InvalidValueError, TemplateError):
         return []
 
 

@@ -6,7 +6,7 @@ The newest version alone is one document; a prompt with all its versions is one 
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
 from promptwire._core import checks
@@ -81,6 +81,10 @@ class PromptFile:
     """Of the prompt itself; kept only together with all versions."""
     path: str = ""
     """For errors."""
+
+    def without_aliases(self) -> "PromptFile":
+        """The same, and nothing that would move an alias."""
+        return replace(self, aliases={}, splits={})
 
     @property
     def newest(self) -> FileVersion:

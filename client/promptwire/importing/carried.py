@@ -1,7 +1,7 @@
 """What is taken over from another registry, checked by our rules; and what cannot be, told instead of lost."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -128,7 +128,7 @@ class Carried:
     def without_aliases(self) -> "Carried":
         """The same, leaving aliases as they are in the namespace."""
         bare = Carried(self._source)
-        bare.files = [replace(file, aliases={}) for file in self.files]
+        bare.files = [file.without_aliases() for file in self.files]
         bare.problems = [problem for problem in self.problems if not problem.what.startswith("alias ")]
         return bare
 

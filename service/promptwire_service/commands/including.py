@@ -10,11 +10,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from promptwire.domain import chat, includes
-from promptwire.domain.content import JINJA, Content, Include, check_content
+from promptwire.domain.content import JINJA, Content, Include, check_size
 from promptwire.domain.names import LATEST
 from promptwire.domain.references import Reference
 from promptwire.domain.template import TemplateError
-from promptwire.domain.templates import check_template
+from promptwire.domain.templates import check_template, messages_of, texts_of
 from promptwire.domain.violations import Violation
 from promptwire_service.domain.errors import invalid, refuse
 from promptwire_service.domain.records import PromptRecord, VersionRecord
@@ -46,6 +46,7 @@ class Includer:
         wanted = list(_wanted(content, field))
         if not wanted:
             return content
+        await self._read_prompts({include.reference.name for include in wanted})
         targets: dict[Reference, tuple[Include, Content]] = {}
         for include in wanted:
             if include.reference not in targets:
@@ -54,7 +55,7 @@ class Includer:
         await self._check_chain(name, wanted, targets)
         # Before it is put together: a hundred includes of a megabyte each are refused for what they would be.
         size = sum(len(targets[include.reference][1].text.encode()) for include in wanted)
-        refuse(check_content(replace(content, text="x" * size, messages_json=""), field))
+        refuse(check_size(size, field))
         texts = {reference: target.text for reference, (_, target) in targets.items()}
         whole = replace(
             _put_in(content, texts),
@@ -121,30 +122,40 @@ class Includer:
                     raise include.refused(f"leads back to the prompt itself: {_path(name, way, back)}")
                 if depth > includes.DEPTH_MAX:
                     raise include.refused(f"goes over {includes.DEPTH_MAX} deep: {_path(name, way, min(level))}")
+                await self._read_versions(level - self._made.keys())
                 deeper: set[_Key] = set()
                 for key in sorted(level):
-                    for pin in await self._includes_of(key):
+                    for pin in self._includes_of(key):
                         below = (pin.name, pin.version)
                         if below not in way:
                             way[below] = key
                             deeper.add(below)
                 level, depth = deeper, depth + 1
 
-    async def _includes_of(self, key: _Key) -> tuple[Include, ...]:
+    def _includes_of(self, key: _Key) -> tuple[Include, ...]:
         if key in self._made:
             return self._made[key].includes
-        version = await self._version(key)
+        version = self._versions[key]
         return version.content.includes if version else ()
 
     async def _prompt(self, name: str) -> PromptRecord | None:
-        if name not in self._prompts:
-            self._prompts[name] = (await self._store.read_prompts(self._namespace, [name])).value[0]
+        await self._read_prompts({name})
         return self._prompts[name]
 
     async def _version(self, key: _Key) -> VersionRecord | None:
-        if key not in self._versions:
-            self._versions[key] = (await self._store.read_versions(self._namespace, [key])).value[0]
+        await self._read_versions({key})
         return self._versions[key]
+
+    async def _read_prompts(self, names: set[str]) -> None:
+        """Each once, and all that are wanted together."""
+        if wanted := sorted(names - self._prompts.keys()):
+            read = await self._store.read_prompts(self._namespace, wanted)
+            self._prompts |= zip(wanted, read.value, strict=True)
+
+    async def _read_versions(self, keys: set[_Key]) -> None:
+        if wanted := sorted(keys - self._versions.keys()):
+            read = await self._store.read_versions(self._namespace, wanted)
+            self._versions |= zip(wanted, read.value, strict=True)
 
 
 def includes_any(content: Content) -> bool:
@@ -174,19 +185,9 @@ async def _checked(content: Content, field: str) -> Violation | None:
 
 
 def _wanted(content: Content, field: str) -> Iterator[_Wanted]:
-    texts = [(f"{field}.text", content.text)]
-    if content.messages_json:
-        texts = list(chat.texts_of(_messages(content), f"{field}.messages_json"))
-    for at, text in texts:
+    for at, text in texts_of(content, field):
         for include in includes.places_in(text):
             yield _Wanted(include.reference, at, include.line, include.column)
-
-
-def _messages(content: Content) -> list[chat.Message]:
-    messages = chat.read_messages(content.messages_json, "messages_json")
-    if isinstance(messages, Violation):
-        raise invalid(messages)
-    return messages
 
 
 def _put_in(content: Content, texts: Mapping[Reference, str]) -> Content:
@@ -195,7 +196,7 @@ def _put_in(content: Content, texts: Mapping[Reference, str]) -> Content:
 
     if content.text:
         return replace(content, text=change(content.text))
-    messages = chat.changed_texts(_messages(content), change)
+    messages = chat.changed_texts(messages_of(content), change)
     return replace(content, messages_json=json.dumps(messages, ensure_ascii=False, separators=(",", ":")))
 
 

@@ -45,6 +45,18 @@ async def started(source: Source, reads: int) -> None:
         await asyncio.sleep(0)
 
 
+async def landed(source: Source, cache: FencedCache[str, int]) -> "asyncio.Task[Read[int]]":
+    """A fill that is there, and whose waiter has not had its turn yet."""
+    source.gate.clear()
+    waiting = asyncio.create_task(cache.get("k"))
+    await started(source, 1)
+    source.gate.set()
+    while cache.peek("k") is None:  # noqa: ASYNC110 - a turn of the loop, not a time
+        await asyncio.sleep(0)
+    assert not waiting.done()
+    return waiting
+
+
 async def test_a_value_is_read_once_and_then_cached(source: Source, cache: FencedCache[str, int]) -> None:
     assert [(await cache.get("k")).value for _ in range(3)] == [0, 0, 0]
     assert (source.reads, cache.counters.hits, cache.counters.misses) == (1, 2, 1)
@@ -72,13 +84,7 @@ async def test_a_change_between_the_landing_and_its_waiter_is_not_missed(
     source: Source, cache: FencedCache[str, int]
 ) -> None:
     """What the waiter is given counts as right from then on."""
-    source.gate.clear()
-    waiting = asyncio.create_task(cache.get("k"))
-    await started(source, 1)
-    source.gate.set()
-    while cache.peek("k") is None:  # noqa: ASYNC110 - a turn of the loop, not a time
-        await asyncio.sleep(0)
-    assert not waiting.done()
+    waiting = await landed(source, cache)
     cache.invalidate("k", source.change(7))
     assert (await waiting).value == 7
     assert not cache._landed
@@ -87,12 +93,7 @@ async def test_a_change_between_the_landing_and_its_waiter_is_not_missed(
 async def test_history_forgotten_between_the_landing_and_its_waiter_is_not_given(
     source: Source, cache: FencedCache[str, int]
 ) -> None:
-    source.gate.clear()
-    waiting = asyncio.create_task(cache.get("k"))
-    await started(source, 1)
-    source.gate.set()
-    while cache.peek("k") is None:  # noqa: ASYNC110 - a turn of the loop, not a time
-        await asyncio.sleep(0)
+    waiting = await landed(source, cache)
     source.value = 9
     cache.forget(lambda key: True)
     assert (await waiting).value == 9
