@@ -9,6 +9,7 @@ import pytest
 
 from promptwire.domain import limits
 from promptwire.domain.content import Content, Include
+from promptwire.domain.names import tags_size_bytes
 from promptwire_service.domain.changes import LogPage, apply, apply_to_version
 from promptwire_service.domain.errors import RegistryError
 from promptwire_service.domain.operations import (
@@ -126,7 +127,8 @@ async def test_versions_count_from_one_and_identical_content_makes_a_new_one(spa
 
 
 async def test_the_largest_content_and_tags_fit(space: Namespace) -> None:
-    tags = {f"k{index:03}" + "k" * 246: "é" * limits.TAG_VALUE_MAX_CHARS for index in range(10)}
+    tags = {f"k{index:03}" + "k" * 246: "é" * 1_000 for index in range(99)}
+    tags["last"] = "x" * (limits.TAGS_MAX_BYTES - tags_size_bytes(tags) - len("last"))
     text = "x" * limits.CONTENT_MAX_BYTES
     await space.register(text=text, tags=tags)
     record = await space.version(1)
@@ -269,6 +271,22 @@ async def test_the_hundred_and_first_tag_is_refused(space: Namespace) -> None:
     record = await space.version(1)
     assert record is not None
     assert record.tags == {**tags, "tag0": "again"}
+
+
+@pytest.mark.parametrize("version", [None, 1])
+async def test_tags_are_bounded_together_after_the_write(space: Namespace, version: int | None) -> None:
+    half = "é" * (limits.TAGS_MAX_BYTES // 4)
+    await space.register()
+    await space.write(SetTags(name="greeting", version=version, tags={"a": half[1:]}))
+    await space.write(SetTags(name="greeting", version=version, tags={"b": half[1:]}))
+    before = (await space.prompt(), await space.version(1))
+    error = await refused(space.write(SetTags(name="greeting", version=version, tags={"c": "xx"})), "INVALID_ARGUMENT")
+    assert error.violations[0].field == "tags"
+    assert f"{limits.TAGS_MAX_BYTES:,} bytes" in error.violations[0].description
+    assert (await space.prompt(), await space.version(1)) == before
+    await space.write(SetTags(name="greeting", version=version, tags={"c": "x"}))
+    await space.write(SetTags(name="greeting", version=version, tags={"a": "short now"}))
+    await space.write(SetTags(name="greeting", version=version, tags={"d": half[100:]}))
 
 
 async def test_the_thousand_and_first_alias_is_refused(space: Namespace) -> None:

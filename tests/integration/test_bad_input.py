@@ -12,6 +12,7 @@ from grpc_status import rpc_status
 
 import promptwire
 from promptwire.domain import limits
+from promptwire.domain.names import tags_size_bytes
 from promptwire.v1 import common_pb2 as common
 from promptwire.v1 import prompt_service_pb2 as pb
 from promptwire.v1 import prompt_service_pb2_grpc as pb_grpc
@@ -146,8 +147,13 @@ def test_content_is_not_empty_and_at_most_a_mebibyte(stub: pb_grpc.PromptService
 
 
 def test_tags_keep_their_limits(client: promptwire.Client) -> None:
-    largest = {f"{index:03}{'k' * 247}": "é" * 1000 for index in range(limits.TAGS_MAX)}
-    largest[next(iter(largest))] = "\U0001f600" * limits.TAG_VALUE_MAX_CHARS
+    largest = {f"{index:03}{'k' * 247}": "é" * 1000 for index in range(limits.TAGS_MAX - 80)}
+    largest["k"] = "é" * limits.TAG_VALUE_MAX_CHARS
+    spare = limits.TAGS_MAX_BYTES - tags_size_bytes(largest)
+    assert spare > 0
+    client.set_prompt_tags(client.register_prompt("full", "Hello", tags=largest).name, largest)
+    with pytest.raises(promptwire.InvalidArgumentError, match="tags: would bring"):
+        client.set_prompt_tags("full", {"more": "x" * spare})
     made = client.register_prompt("p", "Hello", tags=largest)
     assert dict(client.load_prompt("p", version=made.version).tags) == largest
     for tags in (
@@ -155,6 +161,7 @@ def test_tags_keep_their_limits(client: promptwire.Client) -> None:
         {"k" * 251: "long key"},
         {"k": "v" * (limits.TAG_VALUE_MAX_CHARS + 1)},
         {str(index): "x" for index in range(limits.TAGS_MAX + 1)},
+        {str(index): "é" * 50_000 for index in range(3)},
     ):
         for call in (
             lambda tags=tags: client.register_prompt("p", "Hello", tags=tags),
@@ -164,7 +171,7 @@ def test_tags_keep_their_limits(client: promptwire.Client) -> None:
                 call()
             assert caught.value.violations[0][0].startswith("tags")
     with pytest.raises(promptwire.InvalidArgumentError):
-        client.set_prompt_version_tags("p", 1, {"one more": "x"})
+        client.set_prompt_version_tags("p", 1, {"one more": "x" * spare})
     prompt = client.get_prompt("p")
     assert (prompt.latest_version, prompt.tags) == (1, {})
 

@@ -9,6 +9,8 @@ ALIASES_MAX_PER_PROMPT: Final = 1_000
 TAG_KEY_MAX_CHARS: Final = 250
 TAG_VALUE_MAX_CHARS: Final = 100_000
 TAGS_MAX: Final = 100
+TAGS_MAX_BYTES: Final = 256 << 10
+"""Keys and values of a version's tags, or a prompt's, in UTF-8."""
 CONTENT_MAX_BYTES: Final = 1 << 20
 COMMIT_MESSAGE_MAX_CHARS: Final = 10_000
 REASON_MAX_CHARS: Final = 10_000

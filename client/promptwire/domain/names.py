@@ -107,4 +107,12 @@ def check_tags(tags: Mapping[str, str], field: str = "tags") -> Violation | None
                 f"{field}[{shape(key)}]",
                 f"a value must be at most {limits.TAG_VALUE_MAX_CHARS:,} characters; got {len(value):,}",
             )
+    size = tags_size_bytes(tags)
+    if size > limits.TAGS_MAX_BYTES:
+        return Violation(field, f"must be at most {limits.TAGS_MAX_BYTES:,} bytes of UTF-8 in all; got {size:,}")
     return check_tag_keys(tags, field)
+
+
+def tags_size_bytes(tags: Mapping[str, str]) -> int:
+    """Bytes of keys and values in UTF-8."""
+    return sum(len(key.encode()) + len(value.encode()) for key, value in tags.items())

@@ -110,16 +110,19 @@ class Carried:
         provenance = {SOURCE_TAG: f"{self._source}/{name}/{version.number}"}
         provenance |= {AUTHOR_TAG: version.author} if version.author else {}
         provenance |= {} if version.created_ms is None else {CREATED_TAG: _iso(version.created_ms)}
-        tags = self._tags(name, version.number, version.tags, room=len(provenance)) | provenance
+        tags = self._tags(name, version.number, version.tags, provenance)
         return FileVersion(content=content, commit_message=message, tags=tags, number=version.number)
 
-    def _tags(self, name: str, version: int | None, tags: Mapping[str, str], room: int = 0) -> dict[str, str]:
-        kept: dict[str, str] = {}
+    def _tags(
+        self, name: str, version: int | None, tags: Mapping[str, str], provenance: Mapping[str, str] | None = None
+    ) -> dict[str, str]:
+        """Those that fit beside where the version comes from, which goes first."""
+        kept = dict(provenance or {})
+        own = frozenset(kept)
         for key, value in sorted(tags.items()):
-            wrong = check_tags({key: value})
-            if wrong is None and len(kept) >= limits.TAGS_MAX - room:
-                self.lost(name, version, f"tag {key}", f"{limits.TAGS_MAX} at most, with where it comes from")
-            elif wrong:
+            if key in own:
+                continue
+            if wrong := check_tags({**kept, key: value}):
                 self.lost(name, version, f"tag {key:.40}", wrong.description)
             else:
                 kept[key] = value

@@ -219,7 +219,9 @@ class PromptVersion(google.protobuf.message.Message):
 
     @property
     def tags(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]:
-        """Metadata of this version; <= 100 entries, keys of 1-250 characters, values <= 100,000 characters."""
+        """Metadata of this version; <= 100 entries, keys of 1-250 characters, values <= 100,000 characters, <= 256 KiB of UTF-8 in
+        all.
+        """
 
     @property
     def aliases(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:

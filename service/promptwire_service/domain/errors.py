@@ -239,6 +239,10 @@ def too_many(field: str, limit: int, name: str) -> RegistryError:
     return invalid(Violation(field, f"would bring prompt {name!r} over its limit of {limit:,}"))
 
 
+def tags_too_large(name: str, max_bytes: int) -> RegistryError:
+    return invalid(Violation("tags", f"would bring tags of prompt {name!r} over {max_bytes:,} bytes of UTF-8 in all"))
+
+
 def request_id_reused(request_id: str) -> RegistryError:
     return RegistryError(
         Code.FAILED_PRECONDITION,

@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Generic, TypeVar
 
 from promptwire.domain.content import Content
-from promptwire.domain.names import LATEST
+from promptwire.domain.names import LATEST, tags_size_bytes
 from promptwire.domain.references import Selector
 from promptwire.domain.splits import Split, Target, versions_of_target
 from promptwire.domain.templates import variables_of
@@ -82,7 +82,7 @@ class PromptRecord:
     def size_bytes(self) -> int:
         """About what it costs a cache or a message: its tags, 100 bytes an alias, and 500 bytes for the rest."""
         aliases = len(self.aliases) + len(self.splits) * 4
-        return 500 + 100 * aliases + sum(len(key) + len(value) for key, value in self.tags.items())
+        return 500 + 100 * aliases + tags_size_bytes(self.tags)
 
     def aliases_of(self, version: int) -> list[str]:
         """Those that lead to a version, in part at least."""
@@ -114,5 +114,4 @@ class VersionRecord:
     @cached_property
     def size_bytes(self) -> int:
         """About what it costs a cache: its text in UTF-8 and 500 bytes for the rest."""
-        tags = sum(len(key.encode()) + len(value.encode()) for key, value in self.tags.items())
-        return self.content.size_bytes + tags + len(self.commit_message.encode()) + 500
+        return self.content.size_bytes + tags_size_bytes(self.tags) + len(self.commit_message.encode()) + 500

@@ -4,8 +4,8 @@ Resolving and encoding cost a call more than all the rest that we do for it. Wha
 fact that never changes, so an answer may be given again for as long as nothing happened in its namespace; and a
 version's part of it for as long as neither its record nor its aliases changed.
 
-An answer is put together from parts. An encoded message may be cut between any two fields: concatenated, they decode
-as one, sub-messages merged (https://protobuf.dev/programming-guides/encoding/#last-one-wins).
+An answer is put together from encoded fields, which may follow each other in any order. Each is written once: a parser
+may keep the last of a field that is repeated, instead of merging them as protobuf's own do.
 """
 
 import math
@@ -22,6 +22,8 @@ from promptwire_service.rpc import translate
 
 MEMO_MAX_BYTES: Final = 32 << 20
 _ENTRY_OVERHEAD_BYTES: Final = 500
+_LENGTH_DELIMITED: Final = 2
+"""Wire type of strings and messages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,16 +78,29 @@ class ResolveMemo:
 
 
 def _join(version: bytes, at: Revision, max_age_seconds: float) -> bytes:
-    return b"".join((version, _revision(at.epoch, at.number), _max_age(math.ceil(max_age_seconds * 1_000))))
+    revision, max_age = _revision(at.epoch, at.number), _max_age(math.ceil(max_age_seconds * 1_000))
+    return b"".join((version, _info_header(len(revision) + len(max_age)), revision, max_age))
 
 
 @lru_cache(maxsize=1_024)
 def _revision(epoch: str, number: int) -> bytes:
-    info = common_pb.ReadInfo(revision=common_pb.Revision(epoch=epoch, number=number))
-    return pb.ResolveResponse(info=info).SerializeToString()
+    """A ReadInfo's revision."""
+    return common_pb.ReadInfo(revision=common_pb.Revision(epoch=epoch, number=number)).SerializeToString()
 
 
 @lru_cache(maxsize=2_048)
 def _max_age(milliseconds: int) -> bytes:
-    info = common_pb.ReadInfo(max_age=translate.duration(milliseconds))
-    return pb.ResolveResponse(info=info).SerializeToString()
+    """A ReadInfo's max_age."""
+    return common_pb.ReadInfo(max_age=translate.duration(milliseconds)).SerializeToString()
+
+
+@lru_cache(maxsize=256)
+def _info_header(size_bytes: int) -> bytes:
+    """What stands before an encoded ReadInfo of this size in a ResolveResponse: the field and the size, as varints."""
+    return _varint(pb.ResolveResponse.INFO_FIELD_NUMBER << 3 | _LENGTH_DELIMITED) + _varint(size_bytes)
+
+
+def _varint(value: int) -> bytes:
+    if value < 0x80:
+        return bytes([value])
+    return bytes([value & 0x7F | 0x80]) + _varint(value >> 7)

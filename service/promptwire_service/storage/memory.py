@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from promptwire.domain import limits
 from promptwire.domain.content import Include
+from promptwire.domain.names import tags_size_bytes
 from promptwire.domain.splits import Target, versions_of_target
 from promptwire_service.domain.changes import (
     AliasDeleted,
@@ -44,6 +45,7 @@ from promptwire_service.domain.errors import (
     release_not_found,
     release_undone,
     request_id_reused,
+    tags_too_large,
     too_many,
     version_aliased,
     version_deleted,
@@ -428,8 +430,11 @@ class _Draft:
                 if version:
                     self._require(prompt, version)
                 before = self.state.versions[name, version].tags if version else prompt.tags
-                if len({**before, **tags}) > limits.TAGS_MAX:
+                after = {**before, **tags}
+                if len(after) > limits.TAGS_MAX:
                     raise too_many("tags", limits.TAGS_MAX, name)
+                if tags_size_bytes(after) > limits.TAGS_MAX_BYTES:
+                    raise tags_too_large(name, limits.TAGS_MAX_BYTES)
                 self._change(TagsSet(name, version, dict(tags)))
             case DeleteTags(version=version, keys=keys):
                 if version:

@@ -170,7 +170,12 @@ def _operation_json(operation: Operation) -> Json:
                 "aliases_max": str(limits.ALIASES_MAX_PER_PROMPT),
             }
         case SetTags(version=version, tags=tags):
-            return fields | {"version": _number(version), "tags": dict(tags), "tags_max": str(limits.TAGS_MAX)}
+            return fields | {
+                "version": _number(version),
+                "tags": dict(tags),
+                "tags_max": str(limits.TAGS_MAX),
+                "tags_max_bytes": str(limits.TAGS_MAX_BYTES),
+            }
         case DeleteTags(version=version, keys=keys):
             return fields | {"version": _number(version), "keys": list(keys)}
         case DeleteVersion(version=version, drop_aliases=drop_aliases):

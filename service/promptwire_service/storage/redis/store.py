@@ -34,6 +34,7 @@ from promptwire_service.domain.errors import (
     release_undone,
     request_id_reused,
     store_unavailable,
+    tags_too_large,
     too_many,
     version_aliased,
     version_deleted,
@@ -280,6 +281,8 @@ def _refusal(write: Write, answer: dict[str, Any]) -> RegistryError:
             return too_many("alias", limits.ALIASES_MAX_PER_PROMPT, name)
         case "TOO_MANY_TAGS", _:
             return too_many("tags", limits.TAGS_MAX, name)
+        case "TAGS_TOO_LARGE", _:
+            return tags_too_large(name, limits.TAGS_MAX_BYTES)
         case "ALIASED", DeleteVersion(version=version):
             return version_aliased(name, version, sorted(answer["aliases"]))
         case "INCLUDED", DeleteVersion() | DeletePrompt():

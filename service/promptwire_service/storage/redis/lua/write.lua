@@ -278,9 +278,15 @@ function kinds.set_tags(operation)
   local missing = operation.version and missing_version(operation.name, operation.version)
   if missing then return missing end
   local key = operation_tags_key(operation)
-  local sum = count(key)
-  for tag in pairs(operation.tags) do sum = sum + (get(key, tag) and 0 or 1) end
+  local after = all(key)
+  for tag, value in pairs(operation.tags) do after[tag] = value end
+  local sum, bytes = 0, 0
+  for tag, value in pairs(after) do
+    sum = sum + 1
+    bytes = bytes + #tag + #value
+  end
   if sum > tonumber(operation.tags_max) then return { error = 'TOO_MANY_TAGS' } end
+  if bytes > tonumber(operation.tags_max_bytes) then return { error = 'TAGS_TOO_LARGE' } end
   for tag, value in pairs(operation.tags) do set(key, tag, value) end
   touch_version(operation)
   changed('tags_set', operation.name, { version = operation.version, tags = operation.tags })
