@@ -122,9 +122,17 @@ class Observations:
                 self._changed.wait_for(self._is_due, _FLUSH_SECONDS)
                 if not self._waiting:
                     return not self._stopped
-                count = min(len(self._waiting), limits.BATCH_MAX)
-                self._sending = uuid.uuid4().hex, [self._waiting.popleft() for _ in range(count)]
+                self._sending = uuid.uuid4().hex, list(self._batch())
             return True
+
+    def _batch(self) -> Iterator[Observed]:
+        """Takes as many of those that wait as one request may hold."""
+        entries = 0
+        for _ in range(min(len(self._waiting), limits.BATCH_MAX)):
+            entries += len(self._waiting[0].values) + len(self._waiting[0].tags)
+            if entries > limits.OBSERVED_MAX_PER_REQUEST:
+                return
+            yield self._waiting.popleft()
 
     def _is_due(self) -> bool:
         return self._hurried or len(self._waiting) >= limits.BATCH_MAX

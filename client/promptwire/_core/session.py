@@ -34,7 +34,7 @@ class Fault(Exception):
 class Session:
     """The client's half of one stream."""
 
-    def __init__(self, live: LiveTable, clock: Clock, most: int = limits.SUBSCRIPTIONS_MAX_PER_MESSAGE) -> None:
+    def __init__(self, live: LiveTable, clock: Clock, most: int = limits.SELECTORS_MAX_PER_MESSAGE) -> None:
         self._live = live
         self._clock = clock
         self._most = most
@@ -71,8 +71,10 @@ class Session:
 
         Nothing before its first update, which replaces what came before.
         """
-        if self._synced and (dropped := self._live.dropped()):
-            yield prompt_service_pb2.WatchRequest(unsubscribe=prompt_service_pb2.WatchUnsubscribe(names=dropped))
+        dropped = self._live.dropped() if self._synced else []
+        for start in range(0, len(dropped), self._most):
+            names = dropped[start : start + self._most]
+            yield prompt_service_pb2.WatchRequest(unsubscribe=prompt_service_pb2.WatchUnsubscribe(names=names))
         while self._synced and (followed := self._live.untold(self._most, self._nonce + 1)):
             subscribe = prompt_service_pb2.WatchSubscribe(subscriptions=_subscriptions(followed))
             yield prompt_service_pb2.WatchRequest(subscribe=subscribe)

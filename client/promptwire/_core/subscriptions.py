@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from promptwire._core.followed import Followed, Item
 from promptwire.domain.references import Selector
@@ -37,7 +37,7 @@ class Subscriptions:
         return dropped
 
     def begin(self, prompts: Iterable[Followed], resumes: bool, most: int, next_nonce: int) -> Told:
-        """For a new stream: what it follows from the start, at most so many prompts.
+        """For a new stream: what it follows from the start, at most so many selectors.
 
         What the last stream did not tell whole cannot be resumed, so it is not among these.
         """
@@ -47,11 +47,11 @@ class Subscriptions:
         for item in itertools.chain.from_iterable(self._untold.values()):
             item.told, item.acked = math.inf, False
         whole = (prompt for prompt in self._untold if prompt.complete or not resumes)
-        return self._tell(list(itertools.islice(whole, most)), next_nonce)
+        return self._tell(whole, most, next_nonce)
 
     def take(self, most: int, next_nonce: int) -> Told:
-        """What the open stream has to be told next, at most so many prompts."""
-        return self._tell(list(itertools.islice(self._untold, most)), next_nonce)
+        """What the open stream has to be told next, at most so many selectors."""
+        return self._tell(self._untold, most, next_nonce)
 
     def acknowledge(self, nonce: int) -> None:
         """The Renew with this nonce was answered, and so all that the stream was told before."""
@@ -59,8 +59,18 @@ class Subscriptions:
             item.acked = item.told <= nonce
         self._unacked = [item for item in self._unacked if not item.acked]
 
-    def _tell(self, prompts: Iterable[Followed], next_nonce: int) -> Told:
-        chosen: Mapping[Followed, list[Item]] = {prompt: self._untold.pop(prompt) for prompt in prompts}
+    def _tell(self, prompts: Iterable[Followed], most: int, next_nonce: int) -> Told:
+        chosen: dict[Followed, list[Item]] = {}
+        for prompt in list(itertools.islice(prompts, most)):
+            items = self._untold[prompt]
+            chosen[prompt] = items[:most]
+            if len(items) > most:
+                self._untold[prompt] = items[most:]
+                break
+            del self._untold[prompt]
+            most -= len(items)
+            if not most:
+                break
         for item in itertools.chain.from_iterable(chosen.values()):
             item.told = next_nonce
             self._unacked.append(item)

@@ -27,6 +27,26 @@ PAGE_DEFAULT: Final = 100
 PAGE_MAX: Final = 1_000
 BATCH_MAX: Final = 1_000
 SUBSCRIPTIONS_MAX_PER_MESSAGE: Final = 10_000
+SELECTORS_MAX_PER_MESSAGE: Final = 10_000
+"""Aliases and versions of all subscriptions in one message together."""
+FEED_NAMES_MAX: Final = 10_000
+METRICS_QUERIED_MAX: Final = 1_000
+VERSIONS_QUERIED_MAX: Final = 1_000
+OBSERVED_MAX_PER_REQUEST: Final = 10_000
+"""Values and tags of all observations in one request together."""
+RELEASE_STEPS_MAX: Final = 1_000
+RELEASE_TITLE_MAX_CHARS: Final = 200
+RELEASE_ENTRIES_MAX: Final = 20_000
+"""Tags, aliases and includes of all steps of a release together."""
+REFERENCE_MAX_CHARS: Final = NAME_MAX_BYTES + 100
+BATCH_REFERENCE_MAX_CHARS: Final = 4_096
+"""Of one reference in a batch. A longer one fails the batch; up to that size, a bad reference fails by itself."""
+FILTER_MAX_CHARS: Final = 10_000
+ORDER_KEYS_MAX: Final = 8
+ORDER_KEY_MAX_CHARS: Final = 1_000
+PAGE_TOKEN_MAX_CHARS: Final = 16_384
+EPOCH_MAX_CHARS: Final = 128
+DIGEST_MAX_CHARS: Final = 128
 VERSION_MAX: Final = (1 << 63) - 1
 
 MESSAGE_MAX_BYTES: Final = 128 << 20

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from promptwire._core import checks
+from promptwire.domain import limits
 from promptwire.domain.content import Content
 from promptwire.errors import ConflictError
 from promptwire.files import registry
@@ -166,13 +167,15 @@ def _moves(files: Sequence[PromptFile], held: dict[str, Prompt]) -> tuple[list[M
 
 def _batches(steps: Sequence[Register]) -> Iterator[list[Register]]:
     batch: list[Register] = []
-    size = 0
+    size = tags = 0
     for step in steps:
         cost = checks.content(step.template, None, None, step.syntax).size_bytes + 1_000
-        if batch and (size + cost > _BATCH_MAX_BYTES or len(batch) == _STEPS_MAX):
+        more_tags = len(step.tags or ())
+        full = len(batch) == _STEPS_MAX or tags + more_tags > limits.RELEASE_ENTRIES_MAX
+        if batch and (full or size + cost > _BATCH_MAX_BYTES):
             yield batch
-            batch, size = [], 0
+            batch, size, tags = [], 0, 0
         batch.append(step)
-        size += cost
+        size, tags = size + cost, tags + more_tags
     if batch:
         yield batch

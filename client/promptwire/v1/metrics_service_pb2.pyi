@@ -36,7 +36,7 @@ class LogMetricsRequest(google.protobuf.message.Message):
     """A repeat within 24 hours gets the first answer and counts nothing again; see WriteOptions.request_id."""
     @property
     def observations(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Observation]:
-        """1-1,000 observations."""
+        """1-1,000 observations, with at most 10,000 values and tags in all."""
 
     def __init__(
         self,
@@ -211,11 +211,11 @@ class QueryMetricsRequest(google.protobuf.message.Message):
     """Only what was loaded by this alias."""
     @property
     def metrics(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """Only of these metrics; empty for all."""
+        """Only of these metrics, at most 1,000; empty for all."""
 
     @property
     def versions(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
-        """Only of these versions; empty for all."""
+        """Only of these versions, at most 1,000; empty for all."""
 
     @property
     def since(self) -> google.protobuf.timestamp_pb2.Timestamp:

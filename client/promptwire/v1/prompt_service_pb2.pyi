@@ -437,14 +437,16 @@ class SearchVersionsRequest(google.protobuf.message.Message):
     namespace: builtins.str
     """Namespace; empty means `default`."""
     filter: builtins.str
-    """Which versions, e.g. `tags.use_case = 'billing' AND latest = true`; docs/search.md has the grammar. Empty means all."""
+    """Which versions, e.g. `tags.use_case = 'billing' AND latest = true`, in at most 10,000 characters; docs/search.md has the
+    grammar. Empty means all.
+    """
     page_size: builtins.int
     """At most this many in a page: 1-1,000; 0 means 100. A page may be shorter, even empty, and not be the last."""
     page_token: builtins.str
     """`next_page_token` of the page before; empty for the first. Bound to the same filter and order."""
     @property
     def order_by(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """Fields to order by, each with ASC or DESC after it if need be. Empty: by name, newest version first."""
+        """Fields to order by, at most 8, each with ASC or DESC after it if need be. Empty: by name, newest version first."""
 
     def __init__(
         self,
@@ -514,7 +516,7 @@ class SearchPromptsRequest(google.protobuf.message.Message):
     """`next_page_token` of the page before; empty for the first. Bound to the same filter and order."""
     @property
     def order_by(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """Fields to order by. Empty: by name."""
+        """Fields to order by, at most 8. Empty: by name."""
 
     def __init__(
         self,
@@ -1029,7 +1031,7 @@ class DeleteTagsRequest(google.protobuf.message.Message):
     """Version whose tags are meant, >= 1; absent for the prompt's own."""
     @property
     def keys(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """Keys to remove, at least one."""
+        """Keys to remove, 1-100."""
 
     @property
     def write(self) -> promptwire.v1.common_pb2.WriteOptions:
@@ -1155,7 +1157,9 @@ class WatchHello(google.protobuf.message.Message):
 
     @property
     def subscriptions(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Subscription]:
-        """What is followed from the start."""
+        """What is followed from the start: at most 10,000, with at most 10,000 aliases and versions in all. What is more goes
+        into WatchSubscribe.
+        """
 
     def __init__(
         self,
@@ -1214,7 +1218,7 @@ class WatchSubscribe(google.protobuf.message.Message):
     SUBSCRIPTIONS_FIELD_NUMBER: builtins.int
     @property
     def subscriptions(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Subscription]:
-        """What to add; at most 10,000 in a message."""
+        """What to add: at most 10,000 in a message, with at most 10,000 aliases and versions in all."""
 
     def __init__(
         self,
@@ -1235,7 +1239,7 @@ class WatchUnsubscribe(google.protobuf.message.Message):
     NAMES_FIELD_NUMBER: builtins.int
     @property
     def names(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """Prompts' names."""
+        """Prompts' names, at most 10,000 in a message."""
 
     def __init__(
         self,
@@ -1500,7 +1504,7 @@ class StreamChangesRequest(google.protobuf.message.Message):
 
     @property
     def names(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """Only changes of these prompts; empty for all."""
+        """Only changes of these prompts, at most 10,000; empty for all."""
 
     def __init__(
         self,
@@ -2331,7 +2335,7 @@ class ReleaseRequest(google.protobuf.message.Message):
     """Only tell what it would do; nothing is written."""
     @property
     def steps(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___ReleaseStep]:
-        """1-1,000 steps, in order. No alias twice."""
+        """1-1,000 steps, in order, with at most 20,000 tags, aliases and includes in all. No alias twice."""
 
     @property
     def write(self) -> promptwire.v1.common_pb2.WriteOptions:

@@ -12,7 +12,6 @@ from promptwire.domain.violations import InvalidValueError, Violation
 from promptwire_service.commands.context import Reader, Registry
 from promptwire_service.commands.freshness import check_freshness
 from promptwire_service.commands.pairs import Resolved, read_pair
-from promptwire_service.commands.resolve import check_key
 from promptwire_service.domain.errors import RegistryError, answer_too_large, invalid, refuse
 from promptwire_service.domain.reads import CACHED, Freshness
 from promptwire_service.domain.records import Revision
@@ -48,7 +47,7 @@ async def batch_resolve(
     registry: Registry, *, namespace: str, references: Sequence[str], freshness: Freshness, key: str | None = None
 ) -> BatchResolved:
     """Freshness is established once, for all, before the first read. A reference asked for twice is answered twice."""
-    refuse(check_namespace(namespace), _check_count(references), check_freshness(freshness), check_key(key))
+    refuse(check_namespace(namespace), _check_count(references), check_freshness(freshness))
     await registry.reader.reach(namespace, freshness)
     distinct = tuple(dict.fromkeys(references))
     results: dict[str, Result] = {}
@@ -91,6 +90,4 @@ def _within_bounds(references: Sequence[str], results: dict[str, Result]) -> Ite
 
 
 def _check_count(references: Sequence[str]) -> Violation | None:
-    if 1 <= len(references) <= limits.BATCH_MAX:
-        return None
-    return Violation("references", f"must be 1-{limits.BATCH_MAX:,} references; got {len(references):,}")
+    return None if references else Violation("references", "must not be empty")

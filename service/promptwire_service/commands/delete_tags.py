@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 
-from promptwire.domain import limits
 from promptwire.domain.names import check_namespace, check_prompt_name, check_tag_keys, check_version
 from promptwire.domain.violations import Violation
 from promptwire_service.commands.context import Registry
@@ -38,6 +37,4 @@ async def delete_tags(
 
 
 def _check_count(keys: tuple[str, ...]) -> Violation | None:
-    if 1 <= len(keys) <= limits.TAGS_MAX:
-        return None
-    return Violation("keys", f"must be 1-{limits.TAGS_MAX} different keys; got {len(keys):,}")
+    return None if keys else Violation("keys", "must not be empty")

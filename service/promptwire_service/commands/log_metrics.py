@@ -80,8 +80,8 @@ async def log_metrics(
 
 
 def check_values(values: Mapping[str, float], field: str) -> Violation | None:
-    if not 1 <= len(values) <= limits.METRICS_MAX:
-        return Violation(field, f"must be 1-{limits.METRICS_MAX} metrics; got {len(values)}")
+    if not values:
+        return Violation(field, "must not be empty")
     for metric, value in values.items():
         if not _METRIC.match(metric):
             rule = f"must be 1-{limits.METRIC_MAX_CHARS} of A-Z a-z 0-9 _ . - /"
@@ -93,17 +93,11 @@ def check_values(values: Mapping[str, float], field: str) -> Violation | None:
 
 
 def check_metric_tags(tags: Mapping[str, str], field: str) -> Violation | None:
-    if len(tags) > limits.METRIC_TAGS_MAX:
-        return Violation(field, f"must be at most {limits.METRIC_TAGS_MAX}; got {len(tags)}")
     for text in (*tags, *tags.values()):
-        if not 1 <= len(text) <= limits.METRIC_TAG_MAX_CHARS or "\0" in text:
-            return Violation(
-                field, f"keys and values must be 1-{limits.METRIC_TAG_MAX_CHARS} characters; got {shape(text)}"
-            )
+        if not text or "\0" in text:
+            return Violation(field, f"keys and values must have characters, and no NUL; got {shape(text)}")
     return None
 
 
 def _check_count(observations: Sequence[Observation]) -> Violation | None:
-    if 1 <= len(observations) <= limits.BATCH_MAX:
-        return None
-    return Violation("observations", f"must be 1-{limits.BATCH_MAX:,}; got {len(observations):,}")
+    return None if observations else Violation("observations", "must not be empty")

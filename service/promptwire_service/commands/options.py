@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 
-from promptwire.domain import limits
-from promptwire.domain.names import check_request_id, check_text
+from promptwire.domain.names import check_request_id
 from promptwire.domain.violations import Violation
 from promptwire_service.domain.operations import Operation, Write
 
@@ -22,8 +21,6 @@ class WriteOptions:
     def violations(self) -> tuple[Violation | None, ...]:
         return (
             check_request_id(self.request_id),
-            check_text(self.actor, "write.actor", limits.ACTOR_MAX_CHARS),
-            check_text(self.reason, "write.reason", limits.REASON_MAX_CHARS),
             check_expected(self.expected_etag, "write.expected_etag"),
         )
 

@@ -3,9 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from promptwire.domain import limits
 from promptwire.domain.content import Content
-from promptwire.domain.names import check_namespace, check_prompt_name, check_tags, check_text
+from promptwire.domain.names import check_namespace, check_prompt_name, check_tags
 from promptwire_service.commands.context import Registry
 from promptwire_service.commands.including import Includer, includes_any
 from promptwire_service.commands.options import WriteOptions
@@ -37,7 +36,6 @@ async def register_prompt(
     refuse(
         check_namespace(namespace),
         check_prompt_name(name),
-        check_text(commit_message, "commit_message", limits.COMMIT_MESSAGE_MAX_CHARS),
         check_tags(tags),
         *options.violations(),
     )

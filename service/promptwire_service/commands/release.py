@@ -11,7 +11,6 @@ from promptwire.domain.names import (
     check_namespace,
     check_prompt_name,
     check_tags,
-    check_text,
     check_version,
 )
 from promptwire.domain.violations import Violation
@@ -24,8 +23,6 @@ from promptwire_service.domain.errors import nothing_to_undo, refuse, release_no
 from promptwire_service.domain.operations import DeleteAlias, Operation, Register, Result, SetAlias
 from promptwire_service.domain.records import Revision
 
-TITLE_MAX_CHARS: Final = 200
-STEPS_MAX: Final = 1_000
 CONTENT_MAX_BYTES: Final = 16 << 20
 """Of all registrations together: one script carries them out."""
 
@@ -43,7 +40,6 @@ class RegisterStep:
 
     def violations(self, field: str) -> Iterator[Violation | None]:
         yield check_prompt_name(self.name, f"{field}.name")
-        yield check_text(self.commit_message, f"{field}.commit_message", limits.COMMIT_MESSAGE_MAX_CHARS)
         yield check_tags(self.tags, f"{field}.tags")
         yield from (check_alias(alias, f"{field}.aliases") for alias in self.aliases)
         yield check_expected(self.expected_latest_version, f"{field}.expected_latest_version")
@@ -193,7 +189,7 @@ async def undo_release(registry: Registry, *, namespace: str, number: int, optio
     operations = tuple(undoing for change in reversed(found[0].entry.changes) if (undoing := _undoing(change)))
     if not operations:
         raise nothing_to_undo(number)
-    title = f"Undo {found[0].release}"[:TITLE_MAX_CHARS]
+    title = f"Undo {found[0].release}"[: limits.RELEASE_TITLE_MAX_CHARS]
     written = await registry.store.write(namespace, options.write(*operations, release=title, undoes=number))
     return Released(tuple(zip(operations, written.results, strict=True)), written.revision)
 
@@ -210,16 +206,15 @@ def _undoing(change: Change) -> Operation | None:
 
 
 def _check_title(title: str) -> Violation | None:
-    if not title.strip():
-        return Violation("title", "must not be empty")
-    return check_text(title, "title", TITLE_MAX_CHARS)
+    return None if title.strip() else Violation("title", "must not be empty")
 
 
 def _check_count(steps: Sequence[Step]) -> Violation | None:
     operations = sum(1 + len(step.aliases) * isinstance(step, RegisterStep) for step in steps)
-    if 1 <= operations <= STEPS_MAX:
+    if 1 <= operations <= limits.RELEASE_STEPS_MAX:
         return None
-    return Violation("steps", f"must be 1-{STEPS_MAX:,}, with the aliases of registrations; got {operations:,}")
+    most = f"must be 1-{limits.RELEASE_STEPS_MAX:,}, with the aliases of registrations"
+    return Violation("steps", f"{most}; got {operations:,}")
 
 
 def _check_aliases(steps: Sequence[Step]) -> Violation | None:

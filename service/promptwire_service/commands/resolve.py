@@ -5,10 +5,9 @@
 
 from functools import lru_cache
 
-from promptwire.domain import limits
-from promptwire.domain.names import check_namespace, check_text
+from promptwire.domain.names import check_namespace
 from promptwire.domain.references import parse_reference
-from promptwire.domain.violations import InvalidValueError, Violation
+from promptwire.domain.violations import InvalidValueError
 from promptwire_service.commands.context import Registry
 from promptwire_service.commands.freshness import check_freshness
 from promptwire_service.commands.pairs import Resolved, read_pair
@@ -19,15 +18,11 @@ from promptwire_service.domain.reads import Freshness
 _parse = lru_cache(maxsize=4_096)(parse_reference)
 
 
-def check_key(key: str | None) -> Violation | None:
-    return None if key is None else check_text(key, "key", limits.SPLIT_KEY_MAX_CHARS)
-
-
 async def resolve(
     registry: Registry, *, namespace: str, reference: str, freshness: Freshness, key: str | None = None
 ) -> Resolved:
     """Version and aliases are of one revision: see `pairs.read_pair`. Raises PROMPT_, ALIAS_ or VERSION_NOT_FOUND."""
-    wrong = check_namespace(namespace), check_freshness(freshness), check_key(key)
+    wrong = check_namespace(namespace), check_freshness(freshness)
     try:
         parsed = _parse(reference)
     except InvalidValueError as error:

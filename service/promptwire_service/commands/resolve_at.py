@@ -9,7 +9,6 @@ from promptwire.domain.splits import Split
 from promptwire.domain.violations import InvalidValueError
 from promptwire_service.commands.context import Registry
 from promptwire_service.commands.pairs import Resolved, read_pair
-from promptwire_service.commands.resolve import check_key
 from promptwire_service.domain.errors import alias_absent_then, no_version_then, refuse
 from promptwire_service.domain.reads import STRONG
 from promptwire_service.storage.base import Store
@@ -26,7 +25,7 @@ async def resolve_at(
     Raises what `resolve` raises; ALIAS_NOT_FOUND, VERSION_NOT_FOUND for what was not there at that time;
     VERSION_DELETED, PROMPT_DELETED for what is gone since.
     """
-    refuse(check_namespace(namespace), check_key(key))
+    refuse(check_namespace(namespace))
     try:
         parsed = parse_reference(reference)
     except InvalidValueError as error:

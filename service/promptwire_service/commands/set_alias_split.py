@@ -5,8 +5,8 @@ import uuid
 from collections.abc import Mapping
 from typing import Final
 
-from promptwire.domain.names import check_alias, check_namespace, check_prompt_name, check_text, check_version
-from promptwire.domain.splits import SALT_MAX_CHARS, Split, Target, check_weights, reweighted
+from promptwire.domain.names import check_alias, check_namespace, check_prompt_name, check_version
+from promptwire.domain.splits import Split, Target, check_weights, reweighted
 from promptwire_service.commands.context import Registry
 from promptwire_service.commands.options import WriteOptions, check_expected
 from promptwire_service.domain.errors import RegistryError, prompt_not_found, refuse
@@ -37,7 +37,6 @@ async def set_alias_split(
         check_alias(alias),
         check_weights(weights),
         *(check_version(version, "weights") for version in weights),
-        None if salt is None else check_text(salt, "salt", SALT_MAX_CHARS),
         check_expected(expected_version, "expected_version"),
         *options.violations(),
     )

@@ -17,6 +17,7 @@ from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
 from promptwire_service.domain.errors import RegistryError, invalid
+from promptwire_service.rpc.bounds import Checker
 from promptwire_service.rpc.errors import from_exception, log_refusal, to_status
 from promptwire_service.rpc.malformed import Malformed
 
@@ -57,25 +58,33 @@ def _handler(
     return grpc.unary_stream_rpc_method_handler(_streaming(method.name, bound), parse)
 
 
-def _parser(descriptor: Descriptor) -> Callable[[bytes], Message | Malformed]:
-    """Never raises: gRPC would answer an exception in here as a failure of the service."""
-    parse = GetMessageClass(descriptor).FromString
+def _parser(descriptor: Descriptor) -> Callable[[bytes], Message | RegistryError]:
+    """Returns the request, or why it is refused: it cannot be parsed, or it holds more than it may (see bounds).
 
-    def parse_or_malformed(data: bytes) -> Message | Malformed:
+    Never raises: gRPC would answer an exception in here as a failure of the service. Raises TypeError itself for a
+    message with a field that has no limit.
+    """
+    parse, checker = GetMessageClass(descriptor).FromString, Checker(descriptor)
+    over_bytes = checker.over_bytes
+
+    def parse_or_refuse(data: bytes) -> Message | RegistryError:
         try:
-            return parse(data)
+            request = parse(data)
         except (DecodeError, ValueError, RecursionError):
-            return Malformed(descriptor, data)
+            return invalid(Malformed(descriptor, data).violation())
+        if len(data) > over_bytes and (violations := checker.violations(request, len(data))):
+            return invalid(*violations)
+        return request
 
-    return parse_or_malformed
+    return parse_or_refuse
 
 
 def _unary(method: str, handle: Unary) -> Callable[[Any, Context], Awaitable[bytes]]:
     async def call(request: Any, context: Context) -> bytes:
         began = monotonic()
         try:
-            if request.__class__ is Malformed:
-                raise invalid(request.violation())
+            if request.__class__ is RegistryError:
+                raise request
             reply = await handle(request, context)
             data = reply if isinstance(reply, bytes) else reply.SerializeToString()
         except Exception as error:
@@ -90,8 +99,8 @@ def _unary(method: str, handle: Unary) -> Callable[[Any, Context], Awaitable[byt
 def _streaming(method: str, handle: Streaming) -> Callable[[Any, Context], AsyncIterator[bytes]]:
     async def call(request: Any, context: Context) -> AsyncIterator[bytes]:
         try:
-            if request.__class__ is Malformed:
-                raise invalid(request.violation())
+            if request.__class__ is RegistryError:
+                raise request
             # Closed here and not by the garbage collector: a stream that ends early must let go of its watcher at once.
             async with aclosing(handle(request, context)) as replies:
                 async for reply in replies:
@@ -113,8 +122,8 @@ def _checking(handle: Streaming) -> Streaming:
 
 async def _parsed(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
     async for request in requests:
-        if request.__class__ is Malformed:
-            raise invalid(request.violation())
+        if request.__class__ is RegistryError:
+            raise request
         yield request
 
 

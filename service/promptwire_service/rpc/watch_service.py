@@ -5,12 +5,10 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import suppress
 
-from promptwire.domain import limits
 from promptwire.domain.names import (
     check_namespace,
     check_prompt_name,
     check_selector_alias,
-    check_text,
     check_version,
 )
 from promptwire.domain.references import Selector
@@ -30,6 +28,8 @@ _AGED_RETRY_MS = 0
 """An old connection is the agent's alone: there is nothing to wait for before it comes on another."""
 _CHANGES_PAGE = 256
 _CHANGES_LOOK_SECONDS = 30.0
+_SUBSCRIPTIONS_AT_ONCE = 500
+"""Read in one turn of the event loop."""
 
 
 class WatchService:
@@ -49,10 +49,8 @@ class WatchService:
         namespace = translate.namespace_of(hello.namespace)
         refuse(
             check_namespace(namespace),
-            check_text(hello.client_id, "hello.client_id", limits.CLIENT_ID_MAX_CHARS),
-            check_text(hello.client_name, "hello.client_name", limits.ACTOR_MAX_CHARS),
         )
-        follows = _follows(hello.subscriptions, "hello.subscriptions")
+        follows = await _follows(hello.subscriptions, "hello.subscriptions")
         resume = Revision(hello.resume.epoch, hello.resume.number) if hello.HasField("resume") else None
         hub = (await self._coherence.space(namespace)).hub
         # Nothing is waited for between this and the hub's knowing the watcher: a drain finds it, or is found here.
@@ -120,7 +118,8 @@ async def _listen(requests: AsyncIterator[pb.WatchRequest], hub: Hub, watcher: W
         async for request in requests:
             match request.WhichOneof("message"):
                 case "subscribe":
-                    await hub.follow(watcher, _follows(request.subscribe.subscriptions, "subscribe.subscriptions"))
+                    follows = await _follows(request.subscribe.subscriptions, "subscribe.subscriptions")
+                    await hub.follow(watcher, follows)
                 case "unsubscribe":
                     hub.unfollow(watcher, request.unsubscribe.names)
                 case "renew":
@@ -142,7 +141,7 @@ async def _listen(requests: AsyncIterator[pb.WatchRequest], hub: Hub, watcher: W
         watcher.end()
 
 
-def _follows(subscriptions: Iterable[pb.Subscription], field: str) -> dict[str, set[Selector]]:
+async def _follows(subscriptions: Iterable[pb.Subscription], field: str) -> dict[str, set[Selector]]:
     follows: dict[str, set[Selector]] = {}
     violations: list[Violation | None] = []
     for index, subscription in enumerate(subscriptions):
@@ -151,11 +150,8 @@ def _follows(subscriptions: Iterable[pb.Subscription], field: str) -> dict[str, 
         violations += (check_selector_alias(alias, f"{where}.aliases") for alias in subscription.aliases)
         violations += (check_version(version, f"{where}.versions") for version in subscription.versions)
         follows.setdefault(subscription.name, set()).update(subscription.aliases, subscription.versions)
-        if index >= limits.SUBSCRIPTIONS_MAX_PER_MESSAGE:
-            violations.append(
-                Violation(field, f"must be at most {limits.SUBSCRIPTIONS_MAX_PER_MESSAGE:,} in a message")
-            )
-            break
+        if index % _SUBSCRIPTIONS_AT_ONCE == _SUBSCRIPTIONS_AT_ONCE - 1:
+            await asyncio.sleep(0)
     refuse(*violations)
     return follows
 

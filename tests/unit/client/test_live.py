@@ -227,6 +227,15 @@ def test_a_replacing_update_keeps_what_the_stream_was_not_asked_for_until_its_le
     assert bench.shown == {"a@production": 2}
 
 
+def test_a_message_names_a_bounded_number_of_selectors_and_the_next_ones_the_rest(bench: Bench) -> None:
+    for number in range(1, 6):
+        bench.resolved(f"a/{number}", number, at(10))
+    bench.resolved("b@production", 1, at(10), ("production",))
+    bench.table.greet(0, 1)
+    told = [bench.table.untold(3, nonce) for nonce in (2, 3, 4)]
+    assert told == [[("a", [1, 2, 3])], [("a", [4, 5]), ("b", ["production"])], []]
+
+
 def test_a_worker_that_is_behind_does_not_take_the_client_back(bench: Bench) -> None:
     bench.follow(a=2)
     bench.table.replacing = True

@@ -11,6 +11,7 @@ from lark import Lark, Token, Transformer, v_args
 from lark.exceptions import UnexpectedCharacters, UnexpectedEOF, UnexpectedToken, VisitError
 from lark.lark import PostLex
 
+from promptwire.domain import limits
 from promptwire.domain.violations import Violation, shape
 from promptwire_service.domain.search.expressions import (
     EVERYTHING,
@@ -29,8 +30,6 @@ from promptwire_service.domain.search.expressions import (
 from promptwire_service.domain.search.fields import COMPARES_WITH, FieldType, Kind, Subject, converted
 from promptwire_service.domain.search.ordering import OrderKey
 
-FILTER_MAX_CHARS: Final = 10_000
-ORDER_KEYS_MAX: Final = 8
 NESTING_MAX: Final = 50
 _NUMBER_MAX_CHARS: Final = 40
 
@@ -59,8 +58,6 @@ class FilterError(Exception):
 
 def parse_filter(text: str, subject: Subject) -> Expression | Violation:
     """An empty filter is EVERYTHING."""
-    if len(text) > FILTER_MAX_CHARS:
-        return Violation("filter", f"must be at most {FILTER_MAX_CHARS:,} characters; got {len(text):,}")
     if not text.strip():
         return EVERYTHING
     try:
@@ -74,14 +71,12 @@ def parse_order(texts: Sequence[str], subject: Subject) -> tuple[OrderKey, ...] 
     keys: list[OrderKey] = []
     for index, text in enumerate(texts):
         field = f"order_by[{index}]"
-        if len(text) > FILTER_MAX_CHARS:
-            return Violation(field, f"must be at most {FILTER_MAX_CHARS:,} characters; got {len(text):,}")
         try:
             keys += cast(list[OrderKey], _parse(text, "order", subject))
         except FilterError as error:
             return _violation(field, text, error)
-    if len(keys) > ORDER_KEYS_MAX:
-        return Violation("order_by", f"must be at most {ORDER_KEYS_MAX} keys; got {len(keys)}")
+    if len(keys) > limits.ORDER_KEYS_MAX:
+        return Violation("order_by", f"must be at most {limits.ORDER_KEYS_MAX} keys; got {len(keys)}")
     return tuple(keys)
 
 
