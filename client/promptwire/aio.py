@@ -279,13 +279,8 @@ class AsyncClient:
         wait_for_agents: float | None = None,
     ) -> AliasChange:
         """See Client.rollback_prompt_alias."""
-        operations = self._core.operations
-        if to_version is None:
-            rollback = operations.rollback_alias(name, alias, at, expected_version, reason)
-            return await drive(self._core.change_alias(name, alias, rollback, wait_for_agents))
-        checks.one_of(at=at, to_version=to_version)
-        move = operations.set_alias(name, alias, to_version, expected_version, reason)
-        return await drive(self._core.change_alias(name, alias, move, wait_for_agents))
+        operation = self._core.operations.rollback_alias(name, alias, to_version, at, expected_version, reason)
+        return await drive(self._core.change_alias(name, alias, operation, wait_for_agents))
 
     def prompt_alias_history(self, name: str, alias: str) -> AsyncIterator[AliasMove]:
         """See Client.prompt_alias_history."""

@@ -344,17 +344,13 @@ class Client:
         """Points an alias back at what it pointed at before; or at `to_version`; or at what it did at a time, `at`: an
         aware datetime, or milliseconds since 1970.
 
-        A roll-back counts as an undoing: the next one goes back further. `expected_version` and `wait_for_agents` as
-        for `set_prompt_alias`. Raises ConflictError with reason `NOTHING_TO_ROLL_BACK`, VersionNotFoundError if that
+        What a roll-back leaves is abandoned, as what the undoing of a release leaves: the next one goes back further,
+        and never there, unless something points the alias there anew. `expected_version` and `wait_for_agents` as for
+        `set_prompt_alias`. Raises ConflictError with reason `NOTHING_TO_ROLL_BACK`, VersionNotFoundError if that
         version is deleted, PromptNotFoundError.
         """
-        operations = self._core.operations
-        if to_version is None:
-            rollback = operations.rollback_alias(name, alias, at, expected_version, reason)
-            return run(self._core.change_alias(name, alias, rollback, wait_for_agents))
-        checks.one_of(at=at, to_version=to_version)
-        move = operations.set_alias(name, alias, to_version, expected_version, reason)
-        return run(self._core.change_alias(name, alias, move, wait_for_agents))
+        operation = self._core.operations.rollback_alias(name, alias, to_version, at, expected_version, reason)
+        return run(self._core.change_alias(name, alias, operation, wait_for_agents))
 
     def prompt_alias_history(self, name: str, alias: str) -> Iterator[AliasMove]:
         """How an alias moved, newest change first, for ever; pages are fetched as needed. Empty if it never was."""

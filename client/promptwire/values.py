@@ -187,7 +187,9 @@ class AliasMove:
     previous_version: int | None
     """What it pointed at before; None when it was new."""
     rollback: bool
-    """Whether it went back to an earlier version."""
+    """Whether it was a roll-back: later ones do not go to what it left."""
+    undoes: int | None
+    """Number of the release that it took back: later roll-backs do not go to what that made live. None for none."""
     split: Split | None = None
     """What it points at since, when that is split; `version` is None then."""
     previous_split: Split | None = None

@@ -5,7 +5,7 @@ Prints:
     production: 3 -> 2
     production: 2 -> 1
     production: 1 -> 3
-    1 -> 3
+    1 -> 3 (rollback) because the newest was not it
     2 -> 1 (rollback) because still worse
     3 -> 2 (rollback) because answers got worse
     2 -> 3
@@ -29,7 +29,7 @@ def tell(change: promptwire.AliasChange) -> None:
 
 tell(client.rollback_prompt_alias("telco", "production", reason="answers got worse"))
 tell(client.rollback_prompt_alias("telco", "production", reason="still worse"))  # further back, not forth
-tell(client.rollback_prompt_alias("telco", "production", to_version=3))
+tell(client.rollback_prompt_alias("telco", "production", to_version=3, reason="the newest was not it"))
 
 for move in client.prompt_alias_history("telco", "production"):
     why = f" (rollback) because {move.reason}" if move.rollback else ""

@@ -1,14 +1,17 @@
 """Roll-backs, releases and deletions through a real service: what agents and release managers see."""
 
+import json
 import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
+from typer.testing import CliRunner
 
 import promptwire
 from promptwire import Move, Register
+from promptwire.cli.app import app
 from tests.support.service import ServiceProcess
 
 
@@ -44,13 +47,46 @@ def test_a_roll_back_is_read_at_once_and_reaches_agents(
     assert two.rollback_prompt_alias("greeting", "production", to_version=3).version == 3
     moves = list(two.prompt_alias_history("greeting", "production"))
     assert [(move.previous_version, move.version, move.rollback) for move in moves] == [
-        (2, 3, False),
+        (2, 3, True),
         (3, 2, True),
         (2, 3, False),
         (1, 2, False),
         (None, 1, False),
     ]
     assert (moves[1].reason, moves[1].actor) == ("worse", "ana@laptop")
+
+
+def test_a_roll_back_does_not_make_live_again_what_an_undo_took_back(
+    two: promptwire.Client, service: ServiceProcess, namespace: str
+) -> None:
+    """From Python, from asyncio and at the command line; the history says what went back."""
+    for version in (2, 3):
+        two.set_prompt_alias("greeting", "production", version)
+    two.set_prompt_alias("greeting", "production", 2)
+    released = two.release("Friday", {"greeting@production": 3, "billing@production": 2})
+    two.undo_release(released.number)
+    assert two.get_prompt("greeting").aliases == {"production": 2}
+
+    def run(*words: str, code: int = 0) -> str:
+        result = CliRunner().invoke(app, ["--target", service.target, "--namespace", namespace, *words])
+        assert result.exit_code == code, result.output
+        return result.stdout
+
+    assert "2 -> 1" in run("alias", "rollback", "greeting", "production")
+    run("alias", "rollback", "greeting", "production", code=1)
+    moves = json.loads(run("alias", "history", "greeting", "production", "--json"))
+    assert [(move["version"], move["rollback"], move["undoes"]) for move in moves[:3]] == [
+        (1, True, None),
+        (2, False, released.number),
+        (3, False, None),
+    ]
+    told = run("alias", "history", "greeting", "production")
+    assert "1 (rollback)" in told
+    assert f"2 (undo of {released.number})" in told
+    assert "1 (rollback)" in run("alias", "history", "greeting", "production")
+    with pytest.raises(promptwire.ConflictError, match="was not left by a roll-back or an undo"):
+        two.rollback_prompt_alias("billing", "production")
+    assert two.rollback_prompt_alias("billing", "production", to_version=3).version == 3
 
 
 def test_an_alias_goes_back_to_what_it_was_at_a_time(two: promptwire.Client) -> None:
@@ -218,6 +254,10 @@ async def test_the_same_from_asyncio(two: promptwire.Client, service: ServicePro
     async with promptwire.AsyncClient(service.target, namespace=namespace) as client:
         await client.set_prompt_alias("greeting", "production", 2)
         assert (await client.rollback_prompt_alias("greeting", "production")).version == 1
+        assert (await client.rollback_prompt_alias("greeting", "production", to_version=2)).version == 2
+        with pytest.raises(promptwire.ConflictError, match="nothing to go back to"):
+            await client.rollback_prompt_alias("greeting", "production")
+        assert (await client.rollback_prompt_alias("greeting", "production", to_version=1)).version == 1
         released = await client.release("Friday", {"greeting@production": 3, "billing@production": None})
         assert (await client.load_prompt("greeting@production")).version == 3
         await client.undo_release(released.number)

@@ -151,6 +151,7 @@ def alias_move(message: prompt_service_pb2.AliasMove) -> AliasMove:
         version=message.version or None,
         previous_version=message.previous_version or None,
         rollback=message.rollback,
+        undoes=message.undoes or None,
         split=split(message.split) if message.HasField("split") else None,
         previous_split=split(message.previous_split) if message.HasField("previous_split") else None,
     )

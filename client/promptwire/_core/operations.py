@@ -334,12 +334,14 @@ class Operations:
         )
 
     def rollback_alias(
-        self, name: str, alias: str, at: object, expected_version: int | None, reason: str
+        self, name: str, alias: str, to_version: int | None, at: object, expected_version: int | None, reason: str
     ) -> Operation[pb.RollbackAliasRequest, pb.RollbackAliasResponse, AliasChange]:
+        checks.one_of(at=at, to_version=to_version)
         request = pb.RollbackAliasRequest(
             namespace=self._namespace,
             name=checks.text(name, "name"),
             alias=checks.text(alias, "alias"),
+            to_version=checks.optional_number(to_version, "to_version"),
             expected_version=checks.optional_number(expected_version, "expected_version"),
             write=self._write(reason),
         )
@@ -352,6 +354,7 @@ class Operations:
                 version=response.version or None,
                 split=decoding.split(response.split) if response.HasField("split") else None,
                 previous_version=response.previous_version or None,
+                previous_split=decoding.split(response.previous_split) if response.HasField("previous_split") else None,
                 revision=decoding.revision(response.revision),
             ),
             _of_write,

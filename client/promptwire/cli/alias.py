@@ -14,7 +14,7 @@ from promptwire.errors import AliasNotFoundError, PromptNotFoundError
 
 if TYPE_CHECKING:
     from promptwire.client import Client
-    from promptwire.values import AgentsReport
+    from promptwire.values import AgentsReport, AliasMove
 
 Name = Annotated[str, typer.Argument(help="Prompt's name.", metavar="NAME", show_default=False)]
 Alias = Annotated[str, typer.Argument(help="Alias, e.g. production.", metavar="ALIAS", show_default=False)]
@@ -210,12 +210,18 @@ def history(
                 When(one.timestamp),
                 one.actor,
                 target(one.previous_version, one.previous_split),
-                f"{target(one.version, one.split)}{' (rollback)' if one.rollback else ''}",
+                f"{target(one.version, one.split)}{_going_back(one)}",
                 one.reason,
             )
             for one in found
         ),
     )
+
+
+def _going_back(move: "AliasMove") -> str:
+    if move.rollback:
+        return " (rollback)"
+    return f" (undo of {move.undoes})" if move.undoes else ""
 
 
 def rollback(
@@ -239,7 +245,7 @@ def rollback(
     reason: Reason = "",
     wait: Wait = None,
 ) -> None:
-    """Point an alias back at what it pointed at before. Once more goes back further."""
+    """Point an alias back at what was live before. Once more goes back further, never to what was left that way."""
     if to_version is not None and at is not None:
         raise UsageError("--to-version and --at do not go together")
     with session.client() as client:
@@ -258,7 +264,9 @@ def rollback(
                 "name": name,
                 "alias": alias,
                 "version": moved.version,
+                "split": forms.split(moved.split),
                 "previous_version": moved.previous_version,
+                "previous_split": forms.split(moved.previous_split),
                 "revision": forms.revision(moved.revision),
                 **_agents_form(moved.agents),
             }

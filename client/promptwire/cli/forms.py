@@ -94,6 +94,7 @@ def alias_move(value: AliasMove) -> dict[str, Any]:
         "previous_version": value.previous_version,
         "previous_split": split(value.previous_split),
         "rollback": value.rollback,
+        "undoes": value.undoes,
     }
 
 

@@ -6,6 +6,8 @@ NAME_MAX_BYTES: Final = 256
 NAMESPACE_MAX_CHARS: Final = 64
 ALIAS_MAX_CHARS: Final = 64
 ALIASES_MAX_PER_PROMPT: Final = 1_000
+ROLLBACKS_MAX: Final = 1_000
+"""How many states of an alias are kept to roll back to, one after the other; its history is kept for ever."""
 TAG_KEY_MAX_CHARS: Final = 250
 TAG_VALUE_MAX_CHARS: Final = 100_000
 TAGS_MAX: Final = 100

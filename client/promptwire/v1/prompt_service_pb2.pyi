@@ -1783,6 +1783,7 @@ class RollbackAliasRequest(google.protobuf.message.Message):
     AT_FIELD_NUMBER: builtins.int
     EXPECTED_VERSION_FIELD_NUMBER: builtins.int
     WRITE_FIELD_NUMBER: builtins.int
+    TO_VERSION_FIELD_NUMBER: builtins.int
     namespace: builtins.str
     """Namespace; empty means `default`."""
     name: builtins.str
@@ -1791,10 +1792,12 @@ class RollbackAliasRequest(google.protobuf.message.Message):
     """Alias."""
     expected_version: builtins.int
     """Only if the alias points at this version now."""
+    to_version: builtins.int
+    """Back to this version, whether it was ever live or not; does not go with `at`."""
     @property
     def at(self) -> google.protobuf.timestamp_pb2.Timestamp:
-        """Back to what it pointed at then; absent: to what it pointed at before. A roll-back is an undoing: the next one goes back
-        further.
+        """Back to what it pointed at then. Without this and `to_version`: to what was live before what is live now, and was not left
+        since by a roll-back or by the undoing of a release; so the next one goes back further.
         """
 
     @property
@@ -1810,14 +1813,20 @@ class RollbackAliasRequest(google.protobuf.message.Message):
         at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         expected_version: builtins.int | None = ...,
         write: promptwire.v1.common_pb2.WriteOptions | None = ...,
+        to_version: builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_expected_version", b"_expected_version", "at", b"at", "expected_version", b"expected_version", "write", b"write"]
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_expected_version", b"_expected_version", "_to_version", b"_to_version", "at", b"at", "expected_version", b"expected_version", "to_version", b"to_version", "write", b"write"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_expected_version", b"_expected_version", "alias", b"alias", "at", b"at", "expected_version", b"expected_version", "name", b"name", "namespace", b"namespace", "write", b"write"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_expected_version", b"_expected_version", "_to_version", b"_to_version", "alias", b"alias", "at", b"at", "expected_version", b"expected_version", "name", b"name", "namespace", b"namespace", "to_version", b"to_version", "write", b"write"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__expected_version: typing_extensions.TypeAlias = typing.Literal["expected_version"]
     _WhichOneofArgType__expected_version: typing_extensions.TypeAlias = typing.Literal["_expected_version", b"_expected_version"]
+    _WhichOneofReturnType__to_version: typing_extensions.TypeAlias = typing.Literal["to_version"]
+    _WhichOneofArgType__to_version: typing_extensions.TypeAlias = typing.Literal["_to_version", b"_to_version"]
+    @typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__expected_version) -> _WhichOneofReturnType__expected_version | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__to_version) -> _WhichOneofReturnType__to_version | None: ...
 
 Global___RollbackAliasRequest: typing_extensions.TypeAlias = RollbackAliasRequest
 
@@ -1831,6 +1840,7 @@ class RollbackAliasResponse(google.protobuf.message.Message):
     PREVIOUS_VERSION_FIELD_NUMBER: builtins.int
     REVISION_FIELD_NUMBER: builtins.int
     SPLIT_FIELD_NUMBER: builtins.int
+    PREVIOUS_SPLIT_FIELD_NUMBER: builtins.int
     version: builtins.int
     """What the alias points at now."""
     previous_version: builtins.int
@@ -1843,6 +1853,10 @@ class RollbackAliasResponse(google.protobuf.message.Message):
     def split(self) -> promptwire.v1.common_pb2.Split:
         """What the alias points at now, when that is a split; `version` is 0 then."""
 
+    @property
+    def previous_split(self) -> promptwire.v1.common_pb2.Split:
+        """What it pointed at before, when it was split."""
+
     def __init__(
         self,
         *,
@@ -1850,10 +1864,11 @@ class RollbackAliasResponse(google.protobuf.message.Message):
         previous_version: builtins.int = ...,
         revision: promptwire.v1.common_pb2.Revision | None = ...,
         split: promptwire.v1.common_pb2.Split | None = ...,
+        previous_split: promptwire.v1.common_pb2.Split | None = ...,
     ) -> None: ...
-    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["revision", b"revision", "split", b"split"]
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["previous_split", b"previous_split", "revision", b"revision", "split", b"split"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["previous_version", b"previous_version", "revision", b"revision", "split", b"split", "version", b"version"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["previous_split", b"previous_split", "previous_version", b"previous_version", "revision", b"revision", "split", b"split", "version", b"version"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___RollbackAliasResponse: typing_extensions.TypeAlias = RollbackAliasResponse
@@ -1942,6 +1957,7 @@ class AliasMove(google.protobuf.message.Message):
     ROLLBACK_FIELD_NUMBER: builtins.int
     SPLIT_FIELD_NUMBER: builtins.int
     PREVIOUS_SPLIT_FIELD_NUMBER: builtins.int
+    UNDOES_FIELD_NUMBER: builtins.int
     actor: builtins.str
     """Who."""
     reason: builtins.str
@@ -1953,7 +1969,11 @@ class AliasMove(google.protobuf.message.Message):
     previous_version: builtins.int
     """What it pointed at before; 0 when it was new."""
     rollback: builtins.bool
-    """It went back to an earlier target."""
+    """It was a roll-back, which abandons what it leaves: later ones do not go there."""
+    undoes: builtins.int
+    """Number of the release that this took back, 0 for none. To undo a release abandons what it leaves, as a roll-back does; to
+    undo such an undoing does not.
+    """
     @property
     def revision(self) -> promptwire.v1.common_pb2.Revision:
         """Its place in history."""
@@ -1983,10 +2003,11 @@ class AliasMove(google.protobuf.message.Message):
         rollback: builtins.bool = ...,
         split: promptwire.v1.common_pb2.Split | None = ...,
         previous_split: promptwire.v1.common_pb2.Split | None = ...,
+        undoes: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["previous_split", b"previous_split", "revision", b"revision", "split", b"split", "time", b"time"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["actor", b"actor", "previous_split", b"previous_split", "previous_version", b"previous_version", "reason", b"reason", "request_id", b"request_id", "revision", b"revision", "rollback", b"rollback", "split", b"split", "time", b"time", "version", b"version"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["actor", b"actor", "previous_split", b"previous_split", "previous_version", b"previous_version", "reason", b"reason", "request_id", b"request_id", "revision", b"revision", "rollback", b"rollback", "split", b"split", "time", b"time", "undoes", b"undoes", "version", b"version"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___AliasMove: typing_extensions.TypeAlias = AliasMove

@@ -175,7 +175,9 @@ def included(name: str, version: int, dependents: list[tuple[str, int]]) -> Regi
 
 
 def nothing_to_roll_back(name: str, alias: str, at_ms: int | None) -> RegistryError:
-    problem = "has pointed at nothing else before" if at_ms is None else "pointed at nothing at that time"
+    problem = "pointed at nothing at that time"
+    if at_ms is None:
+        problem = "has nothing to go back to that was not left by a roll-back or an undo since; say which version"
     return RegistryError(
         Code.FAILED_PRECONDITION,
         "NOTHING_TO_ROLL_BACK",

@@ -8,7 +8,10 @@ from promptwire_service.domain.changes import LogEntry
 
 @dataclass(frozen=True, slots=True)
 class AliasMoved:
-    """One change of an alias, at revision `number`; a target of 0 is none. `rollback`: back to an earlier one."""
+    """One change of an alias, at revision `number`; a target of 0 is none.
+
+    `rollback` tells that it was a roll-back; `undoes` is the number of the release that it took back, 0 for none.
+    """
 
     number: int
     time_ms: int
@@ -18,6 +21,7 @@ class AliasMoved:
     target: Target
     previous: Target
     rollback: bool = False
+    undoes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

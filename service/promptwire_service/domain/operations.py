@@ -46,15 +46,18 @@ class DeleteAlias:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RollbackAlias:
-    """Points an alias at what it pointed at before, or at what it did at a time, in milliseconds since 1970.
+    """Points an alias at what it pointed at before, or at what it did at a time, in milliseconds since 1970, or at a
+    target.
 
-    Before: a roll-back is an undoing, so that another one goes back further. Where it points there already, nothing is
-    written. It is the only one of its alias in a write.
+    What it leaves is abandoned: no later roll-back goes there, unless something points the alias there anew. So does
+    the undoing of a release. Where it points there already, nothing is written. It is the only one of its alias in a
+    write.
     """
 
     name: str
     alias: str
     at_ms: int | None = None
+    to: Target | None = None
     expected: Target | None = None
 
 

@@ -24,6 +24,7 @@ def move(value: AliasMoved, epoch: str) -> pb.AliasMove:
         version=plain(value.target),
         previous_version=plain(value.previous),
         rollback=value.rollback,
+        undoes=value.undoes,
         split=translate.split(value.target),
         previous_split=translate.split(value.previous),
     )

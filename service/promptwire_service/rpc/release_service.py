@@ -29,6 +29,7 @@ class ReleaseService:
             name=request.name,
             alias=request.alias,
             at_ms=request.at.ToMilliseconds() if request.HasField("at") else None,
+            to_version=request.to_version if request.HasField("to_version") else None,
             expected_version=request.expected_version if request.HasField("expected_version") else None,
             options=translate.write_options_of(request),
         )
@@ -37,6 +38,7 @@ class ReleaseService:
             previous_version=plain(written.results[0].previous),
             revision=translate.revision(written.revision),
             split=translate.split(written.results[0].target),
+            previous_split=translate.split(written.results[0].previous),
         )
 
     async def list_alias_history(self, request: pb.ListAliasHistoryRequest, _: Context) -> pb.ListAliasHistoryResponse:

@@ -78,7 +78,9 @@ class Store(Protocol):
     async def read_history(
         self, namespace: str, name: str, alias: str, *, before: int, at_ms: int | None, limit: int
     ) -> Read[list[AliasMoved]]:
-        """At most `limit` changes of an alias at revisions below `before`, of `at_ms` or earlier, newest first."""
+        """At most `limit` changes of an alias at revisions below `before`, newest first; with `at_ms`, from the one on
+        that was the newest at that time.
+        """
         ...
 
     async def read_audit(self, namespace: str, *, after: int, limit: int) -> Read[list[KeptWrite]]:

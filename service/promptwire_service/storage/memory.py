@@ -78,12 +78,16 @@ from promptwire_service.storage.base import StoreInfo
 from promptwire_service.storage.memory_search import candidates
 
 
-@dataclass(eq=False)
+@dataclass
 class _Moved:
-    """An alias's change as it is kept, and the one before that it went back to, if it did."""
+    """What a write does to an alias, as far as its undo stack is concerned: what it does in between was never live.
 
-    moved: AliasMoved
-    restores: "_Moved | None"
+    With `since` it goes back: what it leaves is abandoned, and what the alias came to lead to from that revision on.
+    """
+
+    start: Target
+    end: Target
+    since: int | None
 
 
 @dataclass
@@ -96,7 +100,9 @@ class _State:
     includes: dict[tuple[str, int], tuple[Include, ...]] = field(default_factory=dict)
     numbers: dict[str, int] = field(default_factory=dict)
     deleted: dict[tuple[str, int], int] = field(default_factory=dict)
-    history: dict[tuple[str, str], tuple[_Moved, ...]] = field(default_factory=dict)
+    history: dict[tuple[str, str], tuple[AliasMoved, ...]] = field(default_factory=dict)
+    stacks: dict[tuple[str, str], tuple[tuple[int, Target], ...]] = field(default_factory=dict)
+    """By alias: where a roll-back may go, and since when the alias led there; the newest last."""
     audit: tuple[KeptWrite, ...] = ()
 
     def draft(self) -> "_State":
@@ -228,11 +234,9 @@ class MemoryStore:
         self, namespace: str, name: str, alias: str, *, before: int, at_ms: int | None, limit: int
     ) -> Read[list[AliasMoved]]:
         space = self._space(namespace)
-        found = [
-            one.moved
-            for one in reversed(space.state.history.get((name, alias), ()))
-            if one.moved.number < before and (at_ms is None or one.moved.time_ms <= at_ms)
-        ]
+        moves = reversed(space.state.history.get((name, alias), ()))
+        since = itertools.dropwhile(lambda one: at_ms is not None and one.time_ms > at_ms, moves)
+        found = [one for one in since if one.number < before]
         return Read(found[:limit], space.head)
 
     async def read_audit(self, namespace: str, *, after: int, limit: int) -> Read[list[KeptWrite]]:
@@ -363,14 +367,15 @@ class _Draft:
         self.changes: list[Change] = []
         self.time_ms = time.time_ns() // 1_000_000
         self._write = write
-        self._titles = {one.entry.number: one for one in state.audit if one.release is not None}
+        self._releases = {one.entry.number: one for one in state.audit if one.release is not None}
+        self._moved: dict[tuple[str, str], _Moved] = {}
         state.number += 1
 
     def results(self) -> Iterator[Result]:
         """Carries out the operations. Raises the first refusal."""
         undoes = self._write.undoes
         if undoes is not None:
-            if undoes not in self._titles:
+            if undoes not in self._releases:
                 raise release_not_found(undoes)
             by = next((one.entry.number for one in self.state.audit if one.undoes == undoes), None)
             if by:
@@ -382,6 +387,8 @@ class _Draft:
                 if not self._write.dry_run:
                     raise
                 yield Result(problem=problem)
+        for key, moved in self._moved.items():
+            self._keep_in_stack(key, moved)
         if self.changes:
             entry = self.entry()
             kept = replace(entry, changes=tuple(map(_for_ever, entry.changes)))
@@ -495,22 +502,24 @@ class _Draft:
         name, alias = operation.name, operation.alias
         current = prompt.target_of(alias)
         _require_target(operation, current, operation.expected)
-        history = self.state.history.get((name, alias), ())
+        to, since = operation.to, self.state.number
+        stack = self.state.stacks.get((name, alias), ())
         if operation.at_ms is not None:
             at_ms = operation.at_ms
-            entry = next((one for one in reversed(history) if one.moved.time_ms <= at_ms), None)
+            moves = reversed(self.state.history.get((name, alias), ()))
+            if then := next((one for one in moves if one.time_ms <= at_ms), None):
+                to, since = then.target, then.number + 1
         else:
-            begin = history.index(history[-1].restores or history[-1]) if history else 0
-            earlier = reversed(history[:begin])
-            entry = next((one for one in earlier if one.moved.target not in (0, current)), None)
-        if entry is None or not entry.moved.target:
+            below = (one for one in reversed(stack) if (one[1] == to if to else one[1] != current))
+            if found := next(below, None):
+                to, since = found[1], found[0] + 1
+        if not to:
             raise nothing_to_roll_back(name, alias, operation.at_ms)
-        target = entry.moved.target
-        if target == current:
+        if to == current:
             return Result(target=current, previous=current)
         self._require_room(prompt, alias)
-        self._require(prompt, *versions_of_target(target))
-        return self._move(prompt, alias, target, entry.restores or entry)
+        self._require(prompt, *versions_of_target(to))
+        return self._move(prompt, alias, to, since)
 
     def _delete_version(self, prompt: PromptRecord, operation: DeleteVersion) -> None:
         name, version = operation.name, operation.version
@@ -550,7 +559,7 @@ class _Draft:
             self.state.includes.pop(key, None)
             self.state.deleted.pop(key, None)
 
-    def _move(self, prompt: PromptRecord, alias: str, target: Target, restores: _Moved | None = None) -> Result:
+    def _move(self, prompt: PromptRecord, alias: str, target: Target, back_since: int | None = None) -> Result:
         name, write, previous = prompt.name, self._write, prompt.target_of(alias)
         self._change(AliasSet(name, alias, target, previous) if target else AliasDeleted(name, alias, previous))
         moved = AliasMoved(
@@ -561,11 +570,30 @@ class _Draft:
             request_id=write.request_id,
             target=target,
             previous=previous,
-            rollback=restores is not None,
+            rollback=back_since is not None,
+            undoes=write.undoes or 0,
         )
-        history = self.state.history
-        history[name, alias] = (*history.get((name, alias), ()), _Moved(moved, restores))
+        key = (name, alias)
+        self.state.history[key] = (*self.state.history.get(key, ()), moved)
+        if back_since is None and write.undoes and self._abandons(write.undoes):
+            back_since = write.undoes
+        start = self._moved[key].start if key in self._moved else previous
+        self._moved[key] = _Moved(start, target, back_since)
         return Result(target=target, previous=previous)
+
+    def _abandons(self, number: int) -> bool:
+        """Whether to undo a release abandons what it made live; to undo an undoing does not."""
+        undone = self._releases[number].undoes
+        return not (undone and self._abandons(undone))
+
+    def _keep_in_stack(self, key: tuple[str, str], moved: _Moved) -> None:
+        stack = self.state.stacks.get(key, ())
+        if moved.since is not None:
+            left = moved.start if moved.start != moved.end else None
+            stack = tuple(one for one in stack if one[0] < moved.since and one[1] != left)
+        if moved.end and not (stack and stack[-1][1] == moved.end):
+            stack = (*stack, (self.state.number, moved.end))
+        self.state.stacks[key] = stack[-limits.ROLLBACKS_MAX :]
 
     def _change(self, change: Change) -> None:
         self.changes.append(change)

@@ -167,6 +167,7 @@ def _operation_json(operation: Operation) -> Json:
                 "alias": alias,
                 "expected": _target(expected),
                 "at": _number(operation.at_ms),
+                "to": _target(operation.to),
                 "aliases_max": str(limits.ALIASES_MAX_PER_PROMPT),
             }
         case SetTags(version=version, tags=tags):
@@ -277,7 +278,8 @@ def moved_of(row: list[Any]) -> AliasMoved:
         request_id=fields["request_id"],
         target=target_of(fields["to"]),
         previous=target_of(fields["from"]),
-        rollback=bool(fields["restores"]),
+        rollback=fields["back"] == "rollback",
+        undoes=int(fields["undoes"] or 0),
     )
 
 

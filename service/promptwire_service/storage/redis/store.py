@@ -5,8 +5,8 @@ A namespace's keys share the hash tag `{<namespace>}`: one slot is the unit of a
 `:t:<name>` (tags), `:d:<name>` (deleted versions), `:v:<name>:<n>` (version), `:vt:<name>:<n>` (its tags),
 `:i:<name>:<n>` (what includes it), `:x:...` (indexes, see lua/indexes.lua), `:log` (stream of changes),
 `:request:<id>` (answers kept for repeats), and channels, such as `:bell`. Kept for ever: `:h:<name>:<alias>` (how an
-alias moved), `:audit` (every write), `:releases` (those that were one), `:undone` (by what), `:numbers` (where purged
-prompts ended). `:deleted` is what waits to be purged.
+alias moved), `:u:<name>:<alias>` (its undo stack, see lua/history.lua), `:audit` (every write), `:releases` (those that
+were one), `:undone` (by what), `:numbers` (where purged prompts ended). `:deleted` is what waits to be purged.
 """
 
 import json
@@ -85,12 +85,12 @@ REQUEST_KEPT_SECONDS = 24 * 3600
 LOG_ENTRIES_KEPT = 100_000
 LOG_PAGE_MAX_BYTES = 4 << 20
 
-_WRITE = Script("write", "indexes")
+_WRITE = Script("write", "indexes", "history")
 _READ_PROMPTS = Script("read_prompts")
 _READ_VERSIONS = Script("read_versions")
 _LIST_PROMPTS = Script("list_prompts")
 _LIST_VERSIONS = Script("list_versions")
-_READ_HISTORY = Script("read_history")
+_READ_HISTORY = Script("read_history", "history")
 _READ_KEPT = Script("read_kept")
 _LIST_DELETED = Script("list_deleted")
 _READ_DEPENDENTS = Script("read_dependents")
@@ -129,6 +129,7 @@ class RedisStore:
             REQUEST_KEPT_SECONDS,
             self._log_entries_kept,
             self._connections.publish_command,
+            limits.ROLLBACKS_MAX,
             writes=True,
         )
         answer = json.loads(encoded)
@@ -176,7 +177,7 @@ class RedisStore:
         self, namespace: str, name: str, alias: str, *, before: int, at_ms: int | None, limit: int
     ) -> Read[list[AliasMoved]]:
         at = "" if at_ms is None else at_ms
-        head, rows = await self._run(_READ_HISTORY, namespace, name, alias, f"({before}-0", limit, at)
+        head, rows = await self._run(_READ_HISTORY, namespace, name, alias, before, limit, at)
         return Read([moved_of(row) for row in rows], revision_of(head))
 
     async def read_audit(self, namespace: str, *, after: int, limit: int) -> Read[list[KeptWrite]]:

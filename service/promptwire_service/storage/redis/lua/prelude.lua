@@ -14,6 +14,7 @@ local function version_key(name, version) return root .. 'v:' .. name .. ':' .. 
 local function version_tags_key(name, version) return root .. 'vt:' .. name .. ':' .. version end
 local function deleted_key(name) return root .. 'd:' .. name end
 local function history_key(name, alias) return root .. 'h:' .. name .. ':' .. alias end
+local function stack_key(name, alias) return root .. 'u:' .. name .. ':' .. alias end
 local function dependents_key(name, version) return root .. 'i:' .. name .. ':' .. version end
 
 -- Where history is: {epoch, number}. The epoch joins the data set's own random id, which FLUSHALL or an empty store takes

@@ -1,15 +1,10 @@
 #!lua flags=no-writes
--- The changes of one alias, newest first. ARGV: [1] name, [2] alias, [3] id to read back from, as XREVRANGE takes it, [4] most
--- entries, [5] only those of this time or earlier, in milliseconds; empty for all. Returns {head, entries}.
-local most, at = tonumber(ARGV[4]), tonumber(ARGV[5])
-local found, cursor = {}, ARGV[3]
-while #found < most do
-  local entries = redis.call('XREVRANGE', history_key(ARGV[1], ARGV[2]), cursor, '-', 'COUNT', math.min(100, most))
-  if #entries == 0 then break end
-  for _, entry in ipairs(entries) do
-    -- `time` is the first field.
-    if #found < most and (not at or tonumber(entry[2][2]) <= at) then found[#found + 1] = entry end
-  end
-  cursor = '(' .. entries[#entries][1]
+-- The changes of one alias, newest first. ARGV: [1] name, [2] alias, [3] only those before this revision, [4] most entries, [5]
+-- only from what was newest at this time on, in milliseconds; empty for all. Returns {head, entries}.
+local before, from = ARGV[3], '(' .. ARGV[3] .. '-0'
+if ARGV[5] ~= '' then
+  local newest = history_at(ARGV[1], ARGV[2], tonumber(ARGV[5]))
+  if not newest then return { head(), {} } end
+  if newest.revision < tonumber(before) then from = newest.id end
 end
-return { head(), found }
+return { head(), redis.call('XREVRANGE', history_key(ARGV[1], ARGV[2]), from, '-', 'COUNT', ARGV[4]) }

@@ -1,7 +1,7 @@
 #!lua
 -- Carries out one write whole or not at all, once per request id. ARGV: [1] the request as JSON, [2] a fresh random id for a
 -- data set that has none yet, [3] how long an answer is kept for repeats, in seconds, [4] about how many log entries to keep,
--- [5] PUBLISH or, on a Cluster, SPUBLISH. Returns {head, answer as JSON: {revision, time, results, ...} or {error, ...}}. Redis
+-- [5] PUBLISH or, on a Cluster, SPUBLISH, [6] most entries of an alias's undo stack. Returns {head, answer as JSON: {revision, time, results, ...} or {error, ...}}. Redis
 -- refuses the script before its first line when it is out of memory, read-only or unable to persist, and never stops it half
 -- way.
 local request = cjson.decode(ARGV[1])
@@ -80,6 +80,7 @@ local function flush()
   for _, command in ipairs(later) do redis.call(unpack(command)) end
 end
 
+local undoing = false
 local now = redis.call('TIME')
 local time = string.format('%.0f', now[1] * 1000 + math.floor(now[2] / 1000))
 local revision = string.format('%.0f', tonumber(redis.call('HGET', META, 'revision') or '0') + 1)
@@ -128,11 +129,20 @@ local function unexpected_target(operation, current)
   end
 end
 
-local function move_alias(name, alias, to, restores)
+-- Aliases that this write moves, by the key of their undo stack: {from, to, since}. What a write does in between was never live.
+local moved = {}
+
+-- `going_back` is {since, kind}: what the alias came to lead to at revision `since` or later is abandoned, and so is what it leads
+-- to now.
+local function move_alias(name, alias, to, going_back)
   local from = get(aliases_key(name), alias) or '0'
+  if not going_back and undoing then going_back = { since = tonumber(request.undoes), kind = 'undo' } end
   set(aliases_key(name), alias, to ~= '0' and to)
   defer('XADD', history_key(name, alias), revision .. '-*', 'time', time, 'actor', request.actor, 'reason', request.reason,
-    'request_id', request.request_id, 'from', from, 'to', to, 'restores', restores or '')
+    'request_id', request.request_id, 'from', from, 'to', to, 'back', going_back and going_back.kind or '',
+    'undoes', request.undoes or '')
+  local key = stack_key(name, alias)
+  moved[key] = { from = moved[key] and moved[key].from or from, to = to, since = going_back and going_back.since }
   if to ~= '0' then
     changed('alias_set', name, { alias = alias, version = to, previous = from })
   else
@@ -225,42 +235,28 @@ function kinds.delete_alias(operation)
   return unexpected_target(operation, current) or move_alias(name, alias, '0')
 end
 
--- The newest entry of an alias's history, from `from` back, that `matches`; false when there is none.
-local function history_back(name, alias, from, matches)
-  local cursor = from
-  while true do
-    local entries = redis.call('XREVRANGE', history_key(name, alias), cursor, '-', 'COUNT', 100)
-    if #entries == 0 then return false end
-    for _, entry in ipairs(entries) do
-      local fields = { id = entry[1] }
-      for index = 1, #entry[2], 2 do fields[entry[2][index]] = entry[2][index + 1] end
-      if matches(fields) then return fields end
-    end
-    cursor = '(' .. entries[#entries][1]
-  end
-end
-
 function kinds.rollback_alias(operation)
   local name, alias = operation.name, operation.alias
   local current = get(aliases_key(name), alias) or '0'
   local conflict = unexpected_target(operation, current)
   if conflict then return conflict end
-  local entry
+  local to, since = operation.to, math.huge
   if operation.at then
-    entry = history_back(name, alias, '+', function(one) return tonumber(one.time) <= tonumber(operation.at) end)
+    local entry = history_at(name, alias, tonumber(operation.at))
+    if entry then to, since = entry.to, entry.revision + 1 end
   else
-    local newest = history_back(name, alias, '+', function() return true end)
-    local from = newest and (newest.restores ~= '' and newest.restores or newest.id)
-    entry = newest
-      and history_back(name, alias, '(' .. from, function(one) return one.to ~= '0' and one.to ~= current end)
+    local below = stack_entry(name, alias, function(target)
+      if to then return target == stack_target(to) end
+      return target ~= stack_target(current)
+    end)
+    if below then to, since = history_upto(name, alias, below).to, below + 1 end
   end
-  if not entry or entry.to == '0' then return { error = 'NOTHING_TO_ROLL_BACK' } end
-  if entry.to == current then return { target = current, previous = current } end
-  local restores = entry.restores ~= '' and entry.restores or entry.id
+  if not to or to == '0' then return { error = 'NOTHING_TO_ROLL_BACK' } end
+  if to == current then return { target = current, previous = current } end
   if current == '0' and count(aliases_key(name)) >= tonumber(operation.aliases_max) then
     return { error = 'TOO_MANY_ALIASES' }
   end
-  return missing_target(name, entry.to) or move_alias(name, alias, entry.to, restores)
+  return missing_target(name, to) or move_alias(name, alias, to, { since = since, kind = 'rollback' })
 end
 
 local function operation_tags_key(operation)
@@ -421,12 +417,13 @@ end
 local function refuse(error) return { head(), cjson.encode(error) } end
 
 if request.undoes then
-  if #redis.call('XRANGE', RELEASES, request.undoes .. '-0', request.undoes .. '-0') == 0 then
-    return refuse({ error = 'RELEASE_NOT_FOUND', index = 0 })
-  end
+  local release = redis.call('XRANGE', RELEASES, request.undoes .. '-0', request.undoes .. '-0')[1]
+  if not release then return refuse({ error = 'RELEASE_NOT_FOUND', index = 0 }) end
   local by = get(UNDONE, request.undoes)
   if by then return refuse({ error = 'RELEASE_UNDONE', index = 0, by = by }) end
   set(UNDONE, request.undoes, revision)
+  -- To undo an undoing is no undoing: what it leaves was not found wanting.
+  undoing = fields_of(release[2]).abandons ~= '1'
 end
 local results = {}
 for index, operation in ipairs(request.operations) do
@@ -447,17 +444,16 @@ if #changes > 0 then
   if not get(META, 'id') then set(META, 'id', ARGV[2]) end
   local entry = { 'time', time, 'actor', request.actor, 'reason', request.reason, 'request_id', request.request_id }
   defer('XADD', LOG, 'MAXLEN', '~', ARGV[4], revision .. '-0', 'changes', cjson.encode(changes), unpack(entry))
-  for _, field in ipairs({ 'release', 'undoes' }) do
-    if request[field] then
-      entry[#entry + 1] = field
-      entry[#entry + 1] = request[field]
-    end
+  for field, value in pairs({ release = request.release, undoes = request.undoes, abandons = undoing and '1' or nil }) do
+    entry[#entry + 1] = field
+    entry[#entry + 1] = value
   end
   local kept = for_ever()
   defer('XADD', AUDIT, revision .. '-0', 'changes', kept, unpack(entry))
   if request.release then defer('XADD', RELEASES, revision .. '-0', 'changes', kept, unpack(entry)) end
   defer(ARGV[5], BELL, revision)
   flush()
+  for key, move in pairs(moved) do keep_in_stack(key, move, revision, tonumber(ARGV[6])) end
 end
 
 local at = head()
