@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import random
 import signal
 import time
@@ -15,6 +14,7 @@ from tests.faults.history import Entry, Fault, Log, Sink, now
 from tests.faults.raw import Raw
 from tests.faults.replicas import Cluster, Replicated
 from tests.faults.topology import Topology, ready
+from tests.support.processes import children, send_signal
 from tests.support.proxy import Mode
 from tests.support.service import ServiceProcess
 
@@ -132,15 +132,15 @@ class Nemesis:
         service = self.draw.choice(self.topology.services)
         pids = [service.process.pid, *_workers(service)]
         pid = self.draw.choice(pids)
-        os.kill(pid, signal.SIGSTOP)
-        self._hold()
-        os.kill(pid, signal.SIGCONT)
+        if send_signal(pid, signal.SIGSTOP):
+            self._hold()
+            send_signal(pid, signal.SIGCONT)
 
     def _kill_worker(self) -> str:
         """Of a service that runs several."""
         workers = _workers(self.draw.choice(self.topology.services))
         if workers:
-            os.kill(self.draw.choice(workers), signal.SIGKILL)
+            send_signal(self.draw.choice(workers), signal.SIGKILL)
         return f"of {len(workers)}"
 
     def _kill_store(self) -> None:
@@ -325,14 +325,9 @@ def _log(namespace: str) -> str:
 
 
 def _workers(service: ServiceProcess) -> list[int]:
-    """Python processes that a service started: its workers, if it has any."""
-    pids = []
-    for task in Path(f"/proc/{service.process.pid}/task").iterdir():
-        for pid in (task / "children").read_text().split():
-            with contextlib.suppress(FileNotFoundError):
-                if b"python" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0]:
-                    pids.append(int(pid))
-    return pids
+    """Returns the Python processes that a service started: its workers, if it has any."""
+    started = children(service.process.pid)
+    return sorted(pid for pid, command in started.items() if command and "python" in command[0])
 
 
 def _fill(path: Path) -> int:

@@ -162,6 +162,7 @@ def a_fill_is_overtaken(stage: Stage, raw: Raw, address: str) -> None:
 def another_service_writes(stage: Stage, raw: Raw, address: str) -> None:
     """While this one has the prompt in its cache, and a watcher on it."""
     watcher = Watcher("watcher", address, "red", {NAME: [ALIAS]}, 1, stage.history)
+    watcher.wait_told()
     raw.resolve("red", NAME, ALIAS)
     with closing(Raw("elsewhere", stage.serve(), stage.history)) as elsewhere:
         for version in (2, 1, 2):
@@ -272,6 +273,7 @@ def an_agent_reads_its_write(stage: Stage, raw: Raw, address: str) -> None:
 def two_aliases_are_released(stage: Stage, raw: Raw, address: str) -> None:
     """At once, while a watcher follows both."""
     watcher = Watcher("watcher", address, "red", {NAME: [ALIAS, "staging"]}, 1, stage.history)
+    watcher.wait_told()  # else the releases may be part of its first state, which is read whole
     for version in (2, 1, 2):
         raw.release("red", NAME, (ALIAS, "staging"), version, raw.request_id())
     watcher.finish()

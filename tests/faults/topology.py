@@ -13,6 +13,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from promptwire_service.storage.embedded.data_dir import DataDir
+from tests.support.processes import send_signal
 from tests.support.proxy import Proxy
 from tests.support.servers import RunningServer, running_server, valkey_server
 from tests.support.service import ServiceProcess
@@ -72,6 +73,7 @@ class Embedded:
     def __init__(self, directory: Path, python: list[str], stack: contextlib.ExitStack) -> None:
         data_dir = directory / "data"
         self.disk = _small_disk(data_dir, stack)
+        self._paused = 0
         service = ServiceProcess(data_dir, python=python)
         self.services = [service]
         started(service, stack)
@@ -84,10 +86,11 @@ class Embedded:
         self.services[0].kill_store()
 
     def pause_primary(self) -> None:
-        os.kill(self.services[0].store_pid(), signal.SIGSTOP)
+        self._paused = self.services[0].store_pid()
+        send_signal(self._paused, signal.SIGSTOP)
 
     def resume_primary(self) -> None:
-        os.kill(self.services[0].store_pid(), signal.SIGCONT)
+        send_signal(self._paused, signal.SIGCONT)
 
     def restart(self) -> None:
         """Its service does."""

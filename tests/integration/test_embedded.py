@@ -25,6 +25,7 @@ from promptwire_service.storage.opening import open_connections
 from promptwire_service.storage.redis.connection import Connections, connect
 from promptwire_service.storage.redis.problems import StoreRefusedError
 from promptwire_service.storage.redis.target import StoreTarget
+from tests.support.processes import is_gone
 from tests.support.servers import until
 
 OWNER = """
@@ -77,13 +78,6 @@ async def until_answering(connections: Connections, other_than: int) -> int:
             await asyncio.sleep(0.01)
 
     return await asyncio.wait_for(look(), 10)
-
-
-def is_running(pid: int) -> bool:
-    # A zombie has ended; its parent has not looked yet.
-    with contextlib.suppress(psutil.NoSuchProcess):
-        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
-    return False
 
 
 def is_locked(directory: Path) -> bool:
@@ -198,7 +192,7 @@ async def test_a_store_ends_when_its_owner_is_killed_and_the_next_owner_finds_al
             await connections.writes.set("key", "value")
             owner.kill()
             await owner.wait()
-            await until(lambda: not is_running(valkey) and not is_running(launched), seconds=5)
+            await until(lambda: is_gone(valkey) and is_gone(launched), seconds=5)
             await until(lambda: not is_locked(tmp_path), seconds=5)
             async with successor:
                 assert await connections.reads.get("key") == "value"
@@ -261,7 +255,7 @@ async def test_a_guard_that_is_killed_does_not_leave_two_stores_on_the_same_file
         assert server.pid
         os.kill(server.pid, signal.SIGKILL)
         await until_answering(connections, other_than=first)
-        assert not is_running(first)
+        assert is_gone(first)
         assert await connections.reads.get("key") == "value"
 
 

@@ -19,6 +19,7 @@ import promptwire
 from promptwire.v1 import common_pb2 as common
 from promptwire.v1 import prompt_service_pb2 as pb
 from promptwire.v1 import prompt_service_pb2_grpc as pb_grpc
+from tests.support.processes import is_gone
 from tests.support.servers import REDIS_SERVER, free_port, running_server, valkey_server
 from tests.support.service import ServiceProcess, running_service
 
@@ -37,13 +38,6 @@ def until(condition: Callable[[], bool], what: str, seconds: float = 20.0) -> No
     while not condition():
         assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
         time.sleep(0.005)
-
-
-def gone(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except FileNotFoundError:
-        return True
 
 
 def seeded(target: str) -> promptwire.Client:
@@ -248,14 +242,14 @@ def test_a_signal_drains_and_ends_service_and_store(own_service: ServiceProcess,
     with seeded(own_service.target) as client:
         client.load_prompt("p@production")
         assert own_service.stop(signal_number) == 0
-    assert gone(store)
+    assert is_gone(store)
 
 
 def test_a_killed_service_leaves_no_store_behind(own_service: ServiceProcess) -> None:
     with seeded(own_service.target):
         store = own_service.store_pid()
         own_service.kill()
-        until(lambda: gone(store), "the store ends with its owner")
+        until(lambda: is_gone(store), "the store ends with its owner")
     own_service.start()
     with promptwire.Client(own_service.target) as client:
         assert client.load_prompt("p@production").template == "one"

@@ -20,6 +20,7 @@ from promptwire.v1 import admin_service_pb2_grpc as admin_grpc
 from promptwire.v1 import common_pb2 as common
 from promptwire.v1 import prompt_service_pb2 as pb
 from promptwire.v1 import prompt_service_pb2_grpc as pb_grpc
+from tests.support.processes import is_gone
 from tests.support.servers import free_port, running_server, valkey_server
 from tests.support.service import ServiceProcess, running_service
 from tests.support.traffic import progress, seed, traffic
@@ -48,13 +49,6 @@ def until(condition: Callable[[], object], what: str, seconds: float = 30.0) -> 
     while not condition():
         assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
         time.sleep(0.01)
-
-
-def gone(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
 
 
 def said(service: ServiceProcess, words: str) -> int:
@@ -149,7 +143,7 @@ def test_the_supervisor_killed_everything_ends_and_nothing_acknowledged_is_lost(
         kept = [client.register_prompt("kept", f"text {number}").version for number in range(20)]
         left = {*worker_pids(shared), shared.store_pid()}
         shared.kill()
-        until(lambda: all(gone(pid) for pid in left), "workers and store end with their supervisor")
+        until(lambda: all(is_gone(pid) for pid in left), "workers and store end with their supervisor")
         shared.start()
         kept.append(client.register_prompt("kept", "the last").version)
         assert [version.version for version in client.list_prompt_versions("kept")] == list(reversed(kept))
@@ -165,7 +159,7 @@ def test_ctrl_c_in_a_terminal_drains_every_worker(tmp_path: Path) -> None:
         assert client.load_prompt("p").version == 1
         os.killpg(service.process.pid, signal.SIGINT)
         assert service.process.wait(30) == 0
-    assert all(gone(pid) for pid in left)
+    assert all(is_gone(pid) for pid in left)
     assert said(service, 'event="shutting down"') == 3
     # Each worker's line says whose it is.
     assert min(said(service, f" worker={number} pid=") for number in (1, 2)) >= 1
@@ -188,7 +182,7 @@ def test_a_second_signal_does_not_wait_for_calls_under_way(tmp_path: Path) -> No
         assert service.stop(signal.SIGTERM) == 128 + signal.SIGTERM
         store.resume()
         stuck.cancel()
-        until(lambda: all(gone(pid) for pid in (*left, store.pid)), "nothing is left behind")
+        until(lambda: all(is_gone(pid) for pid in (*left, store.pid)), "nothing is left behind")
 
 
 def test_a_signal_to_end_wins_over_a_roll(own: ServiceProcess) -> None:
@@ -197,7 +191,7 @@ def test_a_signal_to_end_wins_over_a_roll(own: ServiceProcess) -> None:
     until(lambda: len(worker_pids(own)) == 3, "a replacement is on its way")
     left |= worker_pids(own)
     assert own.stop(signal.SIGTERM) == 0
-    until(lambda: all(gone(pid) for pid in left), "nothing is left behind")
+    until(lambda: all(is_gone(pid) for pid in left), "nothing is left behind")
 
 
 def test_a_worker_whose_replacement_does_not_come_up_goes_on(tmp_path: Path) -> None:
@@ -276,7 +270,7 @@ def test_signals_while_workers_start_are_heeded(tmp_path: Path) -> None:
         assert process.wait(30) == 0
         assert process.stdout
         assert process.stdout.read() == ""
-    assert all(gone(child.pid) for child in left)
+    assert all(is_gone(child.pid) for child in left)
 
 
 def test_port_zero_is_one_port_on_every_address_and_told_once(tmp_path: Path) -> None:

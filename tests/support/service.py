@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.support.processes import children
 from tests.support.servers import free_port
 
 READY_SECONDS = 30.0
@@ -73,18 +74,11 @@ class ServiceProcess:
         return code
 
     def store_pid(self) -> int:
-        """Of its embedded Valkey."""
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdigit() and self._is_our_store(int(entry.name)):
-                return int(entry.name)
+        """Returns the process id of the embedded Valkey; raises LookupError while there is none."""
+        for pid, command in children(self.process.pid).items():
+            if any("valkey-server" in word for word in command):
+                return pid
         raise LookupError("the embedded store does not run")
-
-    def _is_our_store(self, pid: int) -> bool:
-        try:
-            parent = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-            return parent == self.process.pid and b"valkey-server" in Path(f"/proc/{pid}/cmdline").read_bytes()
-        except (FileNotFoundError, ProcessLookupError):
-            return False
 
     def kill_store(self) -> None:
         """kill -9 of the embedded Valkey; the service starts it again."""

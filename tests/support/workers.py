@@ -7,19 +7,14 @@ from contextlib import ExitStack, contextmanager
 import grpc
 import psutil
 
+from tests.support.processes import children
 from tests.support.service import ServiceProcess
 
 
 def worker_pids(service: ServiceProcess) -> set[int]:
     """Those that run, also those that do not serve yet or are leaving."""
-    found = set()
-    for child in psutil.Process(service.process.pid).children():
-        try:
-            if "promptwire_service.workers.worker" in child.cmdline():
-                found.add(child.pid)
-        except psutil.Error:
-            continue  # it has ended
-    return found
+    started = children(service.process.pid)
+    return {pid for pid, command in started.items() if "promptwire_service.workers.worker" in command}
 
 
 def connections(service: ServiceProcess) -> Counter[int]:
