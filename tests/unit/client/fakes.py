@@ -35,8 +35,16 @@ class FakeClock:
 
 
 def eventually(condition: Callable[[], Any]) -> None:
+    """Waits until a condition is true. A condition that looks for a stream that is not there yet is false."""
+
+    def holds() -> bool:
+        try:
+            return bool(condition())
+        except LookupError:
+            return False
+
     deadline = time.monotonic() + WAIT_SECONDS
-    while not condition():
+    while not holds():
         assert time.monotonic() < deadline, "it did not come true"
         time.sleep(0.002)
 
