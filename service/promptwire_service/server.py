@@ -9,7 +9,6 @@ from typing import Final
 
 import grpc
 import structlog
-from grpc_reflection.v1alpha import reflection
 
 from promptwire.domain import limits
 from promptwire.v1 import admin_service_pb2 as admin_pb
@@ -27,11 +26,11 @@ from promptwire_service.rpc.binding import bind
 from promptwire_service.rpc.connection_age import ConnectionAge
 from promptwire_service.rpc.diffs import DiffService
 from promptwire_service.rpc.handover import all_left, close_listeners, send_away
-from promptwire_service.rpc.health import NAME as HEALTH
-from promptwire_service.rpc.health import HealthService
+from promptwire_service.rpc.health import HEALTH, HealthService
 from promptwire_service.rpc.listening import listen
 from promptwire_service.rpc.metrics_service import MetricsService
 from promptwire_service.rpc.prompt_service import PromptService
+from promptwire_service.rpc.reflection import REFLECTION, ReflectionService
 from promptwire_service.rpc.release_service import ReleaseService
 from promptwire_service.rpc.search_service import SearchService
 from promptwire_service.rpc.watch_service import WatchService
@@ -46,6 +45,8 @@ from promptwire_service.watch.coherence import CACHE_MAX_BYTES, Coherence
 PROMPTS: Final = prompt_pb.DESCRIPTOR.services_by_name["PromptService"]
 ADMIN: Final = admin_pb.DESCRIPTOR.services_by_name["AdminService"]
 METRICS: Final = metrics_pb.DESCRIPTOR.services_by_name["MetricsService"]
+
+SERVICES: Final = (PROMPTS, ADMIN, METRICS, HEALTH, REFLECTION)
 
 RELOAD_HINT: Final = (
     "SIGHUP is ignored: settings and code are read at the start; restart, or serve with --workers 2 or more, where "
@@ -129,11 +130,10 @@ class Service:
                 ),
                 bind(ADMIN, AdminService(registry)),
                 bind(METRICS, MetricsService(registry)),
+                bind(HEALTH, self._health),
+                bind(REFLECTION, ReflectionService([one.full_name for one in SERVICES])),
             )
         )
-        self._health.add_to(self._server)
-        services = (PROMPTS.full_name, ADMIN.full_name, METRICS.full_name, HEALTH, reflection.SERVICE_NAME)
-        reflection.enable_server_reflection(services, self._server)
         self._port = listen(self._server, host, port, shared=self._shared)
         await self._coherence.start()
         self._purging = asyncio.create_task(self._purge(), name="promptwire-purge")

@@ -3,9 +3,9 @@
 Only what protobuf and JSON could not carry is refused here; the registry's rules are the service's to check, once.
 """
 
-import json
 import math
 import re
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, cast
@@ -13,12 +13,13 @@ from typing import Any, cast
 from promptwire.domain import limits
 from promptwire.domain.content import JINJA, SYNTAXES, Content
 from promptwire.domain.references import Reference, parse_reference
-from promptwire.domain.violations import InvalidValueError, shape
+from promptwire.domain.strict_json import compact_json, parse_json
+from promptwire.domain.violations import InvalidValueError, shape, shown
 from promptwire.errors import InvalidArgumentError
+from promptwire.values import Revision
 
 _METRIC = re.compile(rf"[A-Za-z0-9_.\-/]{{1,{limits.METRIC_MAX_CHARS}}}\Z")
-_TIME_MAX_MS = 253_402_300_799_999
-"""The end of the year 9999, past which no protobuf Timestamp goes."""
+_NANOSECONDS_MIN = 100_000_000_000_000_000
 
 
 def invalid(field: str, description: str) -> InvalidArgumentError:
@@ -43,7 +44,7 @@ def number(value: object, field: str, least: int = 1) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
         raise invalid(field, f"must be a whole number (int); got {type(value).__name__}")
     if not least <= value <= limits.VERSION_MAX:
-        raise invalid(field, f"must be a whole number from {least}; got {value}")
+        raise invalid(field, f"must be a whole number from {least}; got {shown(value)}")
     return value
 
 
@@ -56,20 +57,41 @@ def selector(value: object, field: str) -> str:
     return value if isinstance(value, str) and text(value, field) else str(number(value, field))
 
 
+def revision(value: object, field: str) -> Revision | None:
+    """Returns a revision of the right shape, or None. Raises InvalidArgumentError."""
+    if value is None:
+        return None
+    if not isinstance(value, Revision):
+        raise invalid(field, f"must be a promptwire.Revision; got {type(value).__name__}")
+    text(value.epoch, f"{field}.epoch")
+    number(value.number, f"{field}.number", 0)
+    return value
+
+
 def seconds(value: object, field: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 86_400:
-        raise invalid(field, f"must be a number of seconds above 0, at most a day; got {value!r}")
+        raise invalid(field, f"must be a number of seconds above 0, at most a day; got {shown(value)}")
     return float(value)
 
 
 def moment(value: object, field: str) -> int:
-    """Milliseconds since 1970, of a number of them or an aware datetime."""
+    """Returns milliseconds since 1970, of a number of them or an aware datetime.
+
+    Raises InvalidArgumentError for what can only be another unit: `time.time()` is seconds.
+    """
     if isinstance(value, datetime):
         if value.tzinfo is None:
             raise invalid(field, "must have a time zone, e.g. datetime.now(timezone.utc); got one without")
-        value = value.timestamp() * 1_000
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _TIME_MAX_MS:
-        raise invalid(field, f"must be a datetime, or milliseconds since 1970; got {value!r}")
+        if (milliseconds := value.timestamp() * 1_000) < 0:
+            raise invalid(field, f"must not be before 1970; got {value.isoformat()}")
+        return int(milliseconds)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+        raise invalid(field, f"must be a datetime, or milliseconds since 1970; got {shown(value)}")
+    if 0 < value < limits.TIME_MIN_MS:
+        raise invalid(field, f"must be milliseconds since 1970, or a datetime; {shown(value)} looks like seconds")
+    if value > limits.TIME_MAX_MS:
+        looks = "microseconds" if value < _NANOSECONDS_MIN else "nanoseconds"
+        raise invalid(field, f"must be milliseconds since 1970, or a datetime; {shown(value)} looks like {looks}")
     return int(value)
 
 
@@ -79,13 +101,15 @@ def weights(value: object) -> dict[int, float]:
     for weight in value.values():
         if isinstance(weight, bool) or not isinstance(weight, int | float):
             raise invalid("weights", f"must be numbers; got {type(weight).__name__}")
+        if not 0 <= weight <= sys.float_info.max:
+            raise invalid("weights", f"must be numbers from 0; got {shown(weight)}")
     return {number(version, "weights"): float(weight) for version, weight in value.items()}
 
 
 def observed(values: object, run_id: object, given_tags: object) -> tuple[dict[str, float], dict[str, str]]:
     """Values by metric, and tags, of which the run is one."""
     if not isinstance(values, Mapping) or not 1 <= len(values) <= limits.METRICS_MAX:
-        raise invalid("metrics", f"must be a mapping of 1-{limits.METRICS_MAX} names to numbers; got {values!r:.80}")
+        raise invalid("metrics", f"must be a mapping of 1-{limits.METRICS_MAX} names to numbers; got {shown(values)}")
     numbers: dict[str, float] = {}
     for metric, value in values.items():
         if not _METRIC.match(text(metric, "metrics")):
@@ -93,7 +117,7 @@ def observed(values: object, run_id: object, given_tags: object) -> tuple[dict[s
             raise invalid("metrics", f"a metric's name {rule} ; got {shape(metric)}")
         if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= limits.METRIC_VALUE_MAX:
             most = f"{limits.METRIC_VALUE_MAX:g}"
-            raise invalid(f"metrics[{metric}]", f"must be a number from -{most} to {most}; got {value!r:.80}")
+            raise invalid(f"metrics[{metric}]", f"must be a number from -{most} to {most}; got {shown(value)}")
         numbers[metric] = float(value)
     found = {} if given_tags is None else tags(given_tags)
     if run_id is not None:
@@ -125,13 +149,13 @@ def candidates(given: object, aliases: Mapping[str, int]) -> list[int]:
 
 def share(value: object, field: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1:
-        raise invalid(field, f"must be a number between 0 and 1; got {value!r}")
+        raise invalid(field, f"must be a number between 0 and 1; got {shown(value)}")
     return float(value)
 
 
 def amount(value: object, field: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
-        raise invalid(field, f"must be a number from 0; got {value!r}")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= sys.float_info.max:
+        raise invalid(field, f"must be a number from 0; got {shown(value)}")
     return float(value)
 
 
@@ -176,7 +200,7 @@ def content(
     if not of_text and (isinstance(template, Mapping | bytes) or not isinstance(template, Sequence)):
         raise invalid(f"{field}template", f"must be text (str) or a list of messages; got {type(template).__name__}")
     if syntax not in (None, *SYNTAXES):
-        raise invalid(f"{field}syntax", f"must be {JINJA!r}, or None for {{{{variable}}}}; got {syntax!r:.60}")
+        raise invalid(f"{field}syntax", f"must be {JINJA!r}, or None for {{{{variable}}}}; got {shown(syntax)}")
     return Content(
         text=text(template, f"{field}template") if of_text else "",
         messages_json="" if of_text else _json(list(cast("Sequence[Any]", template)), f"{field}template", "messages"),
@@ -188,10 +212,14 @@ def content(
 
 def _json(value: object, field: str, what: str, *, sort_keys: bool = False) -> str:
     try:
-        encoded = json.dumps(value, sort_keys=sort_keys, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        encoded = compact_json(value, sort_keys=sort_keys)
+        # As the service will read it: two keys may be written alike, 1 and "1".
+        parse_json(text(encoded, field))
+    except InvalidArgumentError:
+        raise
     except (TypeError, ValueError, RecursionError) as error:
         raise invalid(field, f"must be {what} that JSON can hold; {error}") from error
-    return text(encoded, field)
+    return encoded
 
 
 def key(value: object) -> str:
@@ -221,5 +249,5 @@ def wait_seconds(value: object, most: float = 600.0) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
-        raise invalid("wait_for_agents", f"must be seconds, 0 to {most:g}; got {value!r}")
+        raise invalid("wait_for_agents", f"must be seconds, 0 to {most:g}; got {shown(value)}")
     return float(value)

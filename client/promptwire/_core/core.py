@@ -470,6 +470,7 @@ class Core:
         return champion
 
     def feed(self, after: Revision | None, names: Iterable[str], follow: bool) -> Feed:
+        after = checks.revision(after, "after")
         return Feed(self.connection, self.options, self._clock, after, checks.texts(names, "names"), follow)
 
     def status(self) -> ClientStatus:

@@ -572,6 +572,7 @@ class Operations:
         wait_seconds: float = 0.0,
     ) -> Operation[admin.GetConvergenceRequest, admin.GetConvergenceResponse, list[Convergence]]:
         """With a revision: of this change only, once all agents have it or the time is over."""
+        checks.revision(revision, "revision")
         request = admin.GetConvergenceRequest(
             namespace=self._namespace,
             name=checks.optional_text(name, "name"),

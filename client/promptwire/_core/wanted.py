@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
 from promptwire._core import checks
+from promptwire.domain.violations import shown
 from promptwire.v1 import common_pb2
 from promptwire.values import Revision
 
@@ -25,13 +26,11 @@ class Wanted:
             return ANY
         if consistency not in (None, *get_args(Consistency)):
             kinds = " or ".join(map(repr, get_args(Consistency)))
-            raise checks.invalid("consistency", f"must be {kinds}; got {consistency!r}")
-        if not isinstance(min_revision, Revision | None):
-            raise checks.invalid("min_revision", f"must be a promptwire.Revision; got {type(min_revision).__name__}")
+            raise checks.invalid("consistency", f"must be {kinds}; got {shown(consistency)}")
         return cls(
             # Nothing that was held for any time at all is good enough then.
             strong=consistency == "strong" or max_staleness == 0,
-            min_revision=min_revision,
+            min_revision=checks.revision(min_revision, "min_revision"),
             max_staleness_seconds=(
                 None if max_staleness is None or max_staleness == 0 else checks.seconds(max_staleness, "max_staleness")
             ),

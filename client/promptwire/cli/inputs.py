@@ -1,6 +1,5 @@
 """What a command line names, read: files, stdin, JSON, tags, references. Raises UsageError."""
 
-import json
 import math
 import re
 import sys
@@ -12,6 +11,7 @@ from typing import Any, Final
 from promptwire.cli.failures import UsageError
 from promptwire.domain import limits
 from promptwire.domain.references import Reference, parse_reference
+from promptwire.domain.strict_json import InvalidJsonError, parse_json
 from promptwire.domain.violations import InvalidValueError
 from promptwire.errors import InvalidArgumentError
 
@@ -59,8 +59,8 @@ def json_object(given: str | None, option: str, *, file_unless_json: bool = Fals
         file = given.removeprefix("@")
         source, text = _called(file), read_text(file)
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        value = parse_json(text)
+    except InvalidJsonError as error:
         raise UsageError(f"{source} is not JSON: {error}") from error
     if not isinstance(value, dict):
         raise UsageError(f"{source} must be a JSON object, {{...}}")
@@ -70,8 +70,8 @@ def json_object(given: str | None, option: str, *, file_unless_json: bool = Fals
 def messages(text: str) -> list[Any]:
     """Chat messages as JSON."""
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        value = parse_json(text)
+    except InvalidJsonError as error:
         raise UsageError(f"the messages are not JSON: {error}") from error
     if not isinstance(value, list):
         raise UsageError('the messages must be a JSON array, [{"role": ..., "content": ...}, ...]')
@@ -94,6 +94,10 @@ def moment(text: str, option: str = "--at") -> datetime:
     """A time as ISO 8601, local unless it says otherwise; or how long ago, as in 90s, 10m, 2h, 7d."""
     if match := _AGO.match(text):
         return datetime.now(UTC) - timedelta(seconds=float(match[1]) * _UNIT_SECONDS[match[2]])
+    if text.isdecimal() and len(text) != len("20261128"):
+        raise UsageError(
+            f"{option} is a time, e.g. 2026-11-25T08:30, not a number of seconds or the like; got {text!r:.60}"
+        )
     try:
         return datetime.fromisoformat(text).astimezone(UTC)
     except (ValueError, OverflowError) as error:

@@ -19,7 +19,6 @@ from promptwire.domain.violations import Violation, shape
 
 MESSAGES_MAX: Final = 1_000
 ROLE_MAX_CHARS: Final = 64
-DEPTH_MAX: Final = 32
 
 Message = dict[str, Any]
 
@@ -200,8 +199,6 @@ def read_messages(text: str, field: str) -> list[Message] | Violation:
 def _check_entry(entry: object, field: str) -> Violation | None:
     if not isinstance(entry, dict):
         return Violation(field, f"must be an object with role and content; got a JSON {type(entry).__name__}")
-    if _depth(entry) > DEPTH_MAX:
-        return Violation(field, f"must not be nested over {DEPTH_MAX} deep")
     if is_placeholder(entry):
         return _check_placeholder(entry, field)
     role, content = entry.get("role"), entry.get("content")
@@ -235,17 +232,3 @@ def _kind(content: object) -> str:
     if isinstance(content, list):
         return "a list with a part that has none"
     return "nothing" if content is None else f"a JSON {type(content).__name__}"
-
-
-def _depth(value: object) -> int:
-    """Without recursion, and no further than the limit."""
-    depth, level = 0, [value]
-    while level and depth <= DEPTH_MAX:
-        depth += 1
-        level = [
-            item
-            for one in level
-            if isinstance(one, dict | list)
-            for item in (one.values() if isinstance(one, dict) else one)
-        ]
-    return depth

@@ -3,10 +3,11 @@
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Self
 
 from promptwire.domain import limits
+from promptwire.domain.strict_json import InvalidJsonError, compact_json, parse_json
 from promptwire.domain.violations import Violation
 
 JINJA: Final = "jinja2"
@@ -29,7 +30,7 @@ class Include:
 class Content:
     """A version's immutable part: a text or messages, as they are filled in, and what goes with them.
 
-    The JSON fields hold a value's text, byte for byte, or nothing. Where the template includes others, their texts are
+    The JSON fields hold a value's text, or nothing. Where the template includes others, their texts are
     in it already; `source` is it as it was written.
     """
 
@@ -114,6 +115,22 @@ def check_content(content: Content, field: str = "content") -> Violation | None:
     )
 
 
+def with_json_as_kept(content: Content) -> Content:
+    """Returns a content that was checked with its JSON in the one form that is stored: compact, the keys of the two
+    objects sorted. So equal values have equal digests, and what a file says in YAML comes back as the same bytes.
+    """
+    return replace(
+        content,
+        messages_json=_rewritten(content.messages_json),
+        response_format_json=_rewritten(content.response_format_json, sort_keys=True),
+        model_config_json=_rewritten(content.model_config_json, sort_keys=True),
+    )
+
+
+def _rewritten(text: str, *, sort_keys: bool = False) -> str:
+    return compact_json(parse_json(text), sort_keys=sort_keys) if text else ""
+
+
 def check_size(size_bytes: int, field: str) -> Violation | None:
     """Of a content, in all or in part."""
     if size_bytes <= limits.CONTENT_MAX_BYTES:
@@ -134,17 +151,8 @@ def _check_json_object(text: str, field: str) -> Violation | None:
 
 
 def read_json(text: str, field: str) -> Any:
-    """The value, or a Violation: NaN and the like are none, nor half a surrogate pair, nor what Python cannot hold."""
+    """Returns the value, or a Violation for what is not JSON as domain.strict_json has it."""
     try:
-        value = json.loads(text, parse_constant=_refuse_constant)
-        if "\\u" in text:  # only an escape can bring in what UTF-8 has no bytes for
-            json.dumps(value, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        return Violation(field, "an escape is half of a surrogate pair, which is no character")
-    except (ValueError, RecursionError) as error:
+        return parse_json(text)
+    except InvalidJsonError as error:
         return Violation(field, str(error))
-    return value
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")

@@ -49,6 +49,12 @@ ORDER_KEY_MAX_CHARS: Final = 1_000
 PAGE_TOKEN_MAX_CHARS: Final = 16_384
 EPOCH_MAX_CHARS: Final = 128
 DIGEST_MAX_CHARS: Final = 128
+SYMBOL_MAX_CHARS: Final = 1_000
+"""Of a service, message or file that health and reflection are asked about."""
+TIME_MIN_MS: Final = 100_000_000_000
+"""In milliseconds a day in March 1973, in seconds the year 5138: a smaller number, other than 0, is of seconds."""
+TIME_MAX_MS: Final = 253_402_300_799_999
+"""The end of the year 9999, past which no protobuf Timestamp goes."""
 VERSION_MAX: Final = (1 << 63) - 1
 
 MESSAGE_MAX_BYTES: Final = 128 << 20

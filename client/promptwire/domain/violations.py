@@ -24,6 +24,16 @@ class InvalidValueError(ValueError):
         self.violation = violation
 
 
+def shown(value: object) -> str:
+    """Returns a value as an error shows it. Python itself refuses to write an integer of over 4,300 digits."""
+    if isinstance(value, int) and value.bit_length() > 128:
+        return f"an integer of {value.bit_length():,} bits"
+    try:
+        return f"{value!r:.80}"
+    except Exception:  # whatever a caller's own class does
+        return f"a {type(value).__name__}"
+
+
 def shape(value: str) -> str:
     """`'abc'` for a short value, `'aaaa...' (300 characters)` for a long one."""
     if len(value) <= _SHOWN_CHARS:

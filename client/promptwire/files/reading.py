@@ -3,17 +3,17 @@
 A reader of its own on PyYAML's nodes, since its values are guesses: to YAML 1.1 `no` is false and `1.10` is 1.1.
 """
 
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
+from promptwire.domain.strict_json import DEPTH_MAX, InvalidJsonError, parse_json
 from promptwire.errors import PromptwireError
 
 _NUMBER: Final = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?\Z")
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _WORDS: Final[dict[str, object]] = {"null": None, "~": None, "": None, "true": True, "false": False}
-_DEPTH_MAX: Final = 100
 
 
 class FileError(PromptwireError):
@@ -62,7 +62,10 @@ class Node:
         """Of a scalar, as it is written: `no` and `1.10` are texts, too."""
         if self.raw.id != "scalar":
             self.refuse(f"must be text; got {_kind(self.raw)}")
-        return str(self.raw.value)
+        text = str(self.raw.value)
+        if _SURROGATE.search(text):
+            self.refuse("has half of a surrogate pair, which is no character")
+        return text
 
     def number(self) -> int:
         text = self.text()
@@ -76,19 +79,24 @@ class Node:
 
     def json(self, depth: int = 0) -> Any:
         """What JSON can hold; of what is not quoted, true, false, null and numbers are such."""
-        if depth > _DEPTH_MAX:
-            self.refuse(f"is nested over {_DEPTH_MAX} deep")
+        if depth > DEPTH_MAX:
+            self.refuse(f"is nested over {DEPTH_MAX} deep")
         match self.raw.id:
             case "mapping":
                 return {name: value.json(depth + 1) for name, value in self.fields().items()}
             case "sequence":
                 return [item.json(depth + 1) for item in self.items()]
-        text = str(self.raw.value)
+        text = self.text()
         if self.raw.style:
             return text
         if text.lower() in _WORDS:
             return _WORDS[text.lower()]
-        return json.loads(text) if _NUMBER.match(text) else text
+        if not _NUMBER.match(text):
+            return text
+        try:
+            return parse_json(text)
+        except InvalidJsonError as error:
+            self.refuse(str(error))
 
     def json_object(self) -> dict[str, Any]:
         self.fields()

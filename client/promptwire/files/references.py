@@ -1,12 +1,12 @@
 """Configuration files that name prompts: YAML or JSON with a mapping `prompts`; a dict will do as well."""
 
-import json
 from collections.abc import Iterator, Mapping
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, Final
 
 from promptwire.domain.references import parse_reference
+from promptwire.domain.strict_json import InvalidJsonError, parse_json
 from promptwire.domain.violations import InvalidValueError
 from promptwire.files.folder import read_file
 from promptwire.files.reading import FileError, Node, read_documents
@@ -48,21 +48,12 @@ def _of_node(node: Node, prefix: str) -> Iterator[tuple[str, str]]:
 
 def _of_json(text: str, path: str) -> Iterator[tuple[str, str]]:
     try:
-        value = json.loads(text, object_pairs_hook=lambda pairs: _once(pairs, path))
-    except (ValueError, RecursionError) as error:
+        value = parse_json(text)
+    except InvalidJsonError as error:
         raise FileError(path, 0, "", f"is not JSON: {error}") from error
     if not isinstance(value, dict) or not isinstance(value.get(KEY), dict):
         raise FileError(path, 0, "", f"has no object `{KEY}`")
     return _of_mapping(value[KEY], path, "")
-
-
-def _once(pairs: list[tuple[str, Any]], path: str) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, value in pairs:
-        if name in found:
-            raise FileError(path, 0, name, "is given twice")
-        found[name] = value
-    return found
 
 
 def _of_mapping(value: Mapping[Any, object], source: str, prefix: str) -> Iterator[tuple[str, str]]:

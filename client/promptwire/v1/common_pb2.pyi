@@ -67,7 +67,9 @@ Global___Consistency: typing_extensions.TypeAlias = Consistency
 
 @typing.final
 class Revision(google.protobuf.message.Message):
-    """A point in one namespace's history. Revisions of one epoch are comparable; across epochs they are not."""
+    """A point in one namespace's history. Revisions of one epoch are comparable; across epochs they are not. In requests: as it was
+    answered, or 0 of no epoch.
+    """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -92,7 +94,9 @@ Global___Revision: typing_extensions.TypeAlias = Revision
 
 @typing.final
 class Content(google.protobuf.message.Message):
-    """What a version says, for ever. Covered by `PromptVersion.digest`; <= 1 MiB of UTF-8 in all."""
+    """What a version says, for ever. Covered by `PromptVersion.digest`; <= 1 MiB of UTF-8 in all. Its JSON is I-JSON (RFC 7493):
+    finite numbers, integers of 64 bits, unique keys, whole characters; nested <= 64 deep, <= 20,000 values.
+    """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -106,11 +110,13 @@ class Content(google.protobuf.message.Message):
     text: builtins.str
     """Text with `{{variable}}` placeholders, or Jinja2; not empty."""
     messages_json: builtins.str
-    """Chat messages as a JSON array, kept byte for byte; docs/templates.md says what stands in it."""
+    """Chat messages as a JSON array; docs/templates.md says what stands in it. Kept without spaces between its values."""
     response_format_json: builtins.str
-    """JSON Schema of the expected answer, as a JSON object; empty when there is none. Kept byte for byte."""
+    """JSON Schema of the expected answer, as a JSON object; empty when there is none. Kept without spaces, keys sorted."""
     model_config_json: builtins.str
-    """Model settings (provider, model, temperature, ...), as a JSON object; empty when there are none. Kept byte for byte."""
+    """Model settings (provider, model, temperature, ...), as a JSON object; empty when there are none. Kept without spaces,
+    keys sorted.
+    """
     syntax: Global___TemplateSyntax.ValueType
     """What its texts are written in."""
     source: builtins.str

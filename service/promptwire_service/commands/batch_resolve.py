@@ -10,7 +10,6 @@ from promptwire.domain.names import check_namespace
 from promptwire.domain.references import parse_reference
 from promptwire.domain.violations import InvalidValueError, Violation
 from promptwire_service.commands.context import Reader, Registry
-from promptwire_service.commands.freshness import check_freshness
 from promptwire_service.commands.pairs import Resolved, read_pair
 from promptwire_service.domain.errors import RegistryError, answer_too_large, invalid, refuse
 from promptwire_service.domain.reads import CACHED, Freshness
@@ -47,7 +46,7 @@ async def batch_resolve(
     registry: Registry, *, namespace: str, references: Sequence[str], freshness: Freshness, key: str | None = None
 ) -> BatchResolved:
     """Freshness is established once, for all, before the first read. A reference asked for twice is answered twice."""
-    refuse(check_namespace(namespace), _check_count(references), check_freshness(freshness))
+    refuse(check_namespace(namespace), _check_count(references))
     await registry.reader.reach(namespace, freshness)
     distinct = tuple(dict.fromkeys(references))
     results: dict[str, Result] = {}

@@ -8,7 +8,6 @@ from promptwire.domain.names import check_namespace, check_prompt_name, check_se
 from promptwire.domain.references import Selector
 from promptwire.domain.violations import Violation
 from promptwire_service.commands.context import Registry
-from promptwire_service.commands.freshness import check_freshness
 from promptwire_service.commands.pairs import Resolved, read_pair
 from promptwire_service.domain.errors import refuse, store_unavailable
 from promptwire_service.domain.reads import STRONG, Freshness
@@ -52,7 +51,6 @@ async def diff_versions(
         None
         if 0 <= lines <= CONTEXT_MAX_LINES
         else Violation("context_lines", f"must be 0-{CONTEXT_MAX_LINES:,}; got {lines}"),
-        check_freshness(freshness),
     )
     one, other = await _read(registry, namespace, name, sides, freshness)
     for _ in range(_RETRIES):

@@ -55,9 +55,6 @@ async def get_convergence(
         check_prompt_name(name) if name or revision else None,
         check_alias(alias) if alias or revision else None,
         None if 0 <= limit <= LIMIT_MOST else Violation("limit", f"must be 0 to {LIMIT_MOST}; got {limit}"),
-        None
-        if 0 <= wait_seconds <= WAIT_MOST_SECONDS
-        else Violation("wait", f"must be 0 to {WAIT_MOST_SECONDS:g} s; got {wait_seconds:g} s"),
         Violation("wait", "needs the revision to wait for") if wait_seconds and not revision else None,
     )
     if revision:

@@ -2,7 +2,6 @@
 
 from promptwire.domain.names import check_namespace, check_prompt_name
 from promptwire_service.commands.context import Registry
-from promptwire_service.commands.freshness import check_freshness
 from promptwire_service.domain.errors import found_missing, prompt_deleted, prompt_not_found, refuse
 from promptwire_service.domain.reads import Answer, Freshness
 from promptwire_service.domain.records import PromptRecord
@@ -10,7 +9,7 @@ from promptwire_service.domain.records import PromptRecord
 
 async def get_prompt(registry: Registry, *, namespace: str, name: str, freshness: Freshness) -> Answer[PromptRecord]:
     """Raises PROMPT_NOT_FOUND, PROMPT_DELETED."""
-    refuse(check_namespace(namespace), check_prompt_name(name), check_freshness(freshness))
+    refuse(check_namespace(namespace), check_prompt_name(name))
     answer = await registry.reader.prompt(namespace, name, freshness)
     if answer.value is None:
         raise found_missing(prompt_not_found(name), answer.revision)

@@ -5,14 +5,14 @@ and moved so far. The store checks the pins once more as it writes.
 """
 
 import asyncio
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from promptwire.domain import chat, includes
-from promptwire.domain.content import JINJA, Content, Include, check_size
+from promptwire.domain.content import JINJA, Content, Include, check_size, with_json_as_kept
 from promptwire.domain.names import LATEST
 from promptwire.domain.references import Reference
+from promptwire.domain.strict_json import compact_json
 from promptwire.domain.template import TemplateError
 from promptwire.domain.templates import check_template, messages_of, texts_of
 from promptwire.domain.violations import Violation
@@ -43,6 +43,8 @@ class Includer:
             raise invalid(Violation(f"{field}.source", "is the registry's to say; give the template as it is written"))
         wrong = await _checked(content, field)
         refuse(wrong)
+        content = with_json_as_kept(content)
+        refuse(check_size(content.size_bytes, field))
         wanted = list(_wanted(content, field))
         if not wanted:
             return content
@@ -197,7 +199,7 @@ def _put_in(content: Content, texts: Mapping[Reference, str]) -> Content:
     if content.text:
         return replace(content, text=change(content.text))
     messages = chat.changed_texts(messages_of(content), change)
-    return replace(content, messages_json=json.dumps(messages, ensure_ascii=False, separators=(",", ":")))
+    return replace(content, messages_json=compact_json(messages))
 
 
 def _check_kind(include: _Wanted, content: Content, target: Content) -> None:

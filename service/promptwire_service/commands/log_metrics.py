@@ -37,9 +37,6 @@ class Observation:
             check_alias(self.alias, f"{field}.alias") if self.alias else None,
             check_values(self.values, f"{field}.values"),
             check_metric_tags(self.tags, f"{field}.tags"),
-            None
-            if 0 <= self.age_seconds <= AGE_MAX_SECONDS
-            else Violation(f"{field}.age", f"must be 0 to {AGE_MAX_SECONDS:g} s; got {self.age_seconds:g} s"),
         )
 
 

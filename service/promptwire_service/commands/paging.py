@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
 from promptwire.domain import limits
+from promptwire.domain.strict_json import parse_json
 from promptwire.domain.violations import Violation
 
 Cursor = TypeVar("Cursor", str, int)
@@ -52,8 +53,8 @@ class Listing(Generic[Cursor]):
     def _read(self, token: str) -> Cursor | None:
         try:
             padded = token + "=" * (-len(token) % 4)
-            array = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
-        except (ValueError, RecursionError):
+            array = parse_json(base64.b64decode(padded, altchars=b"-_", validate=True).decode())
+        except ValueError:
             return None
         if not isinstance(array, list) or array[:-1] != [self.kind, self.namespace, self.filter]:
             return None

@@ -9,7 +9,6 @@ from promptwire.domain.names import check_namespace
 from promptwire.domain.references import parse_reference
 from promptwire.domain.violations import InvalidValueError
 from promptwire_service.commands.context import Registry
-from promptwire_service.commands.freshness import check_freshness
 from promptwire_service.commands.pairs import Resolved, read_pair
 from promptwire_service.domain.errors import refuse
 from promptwire_service.domain.reads import Freshness
@@ -22,7 +21,7 @@ async def resolve(
     registry: Registry, *, namespace: str, reference: str, freshness: Freshness, key: str | None = None
 ) -> Resolved:
     """Version and aliases are of one revision: see `pairs.read_pair`. Raises PROMPT_, ALIAS_ or VERSION_NOT_FOUND."""
-    wrong = check_namespace(namespace), check_freshness(freshness)
+    wrong = (check_namespace(namespace),)
     try:
         parsed = _parse(reference)
     except InvalidValueError as error:

@@ -14,6 +14,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from promptwire.domain import limits
 from promptwire.domain.names import check_namespace
+from promptwire.domain.strict_json import parse_json
 from promptwire.domain.violations import Violation
 from promptwire_service.commands.paging import Listing, check_page_size
 from promptwire_service.domain.errors import refuse, too_many_to_sort
@@ -169,8 +170,8 @@ class Search(Generic[Row]):
         if newest_of(self._order, self._subject) and positions.is_position(cursor, version=version, newest=True):
             return True
         try:
-            array = json.loads(cursor)
-        except (ValueError, RecursionError):
+            array = parse_json(cursor)
+        except ValueError:
             return False
         match array:
             case [ranked, str(position)]:

@@ -2,10 +2,11 @@
 
 from promptwire.v1 import admin_service_pb2 as pb
 from promptwire_service.commands.context import Registry
-from promptwire_service.commands.get_convergence import get_convergence
+from promptwire_service.commands.get_convergence import WAIT_MOST_SECONDS, get_convergence
 from promptwire_service.commands.get_status import get_status
 from promptwire_service.rpc import translate
 from promptwire_service.rpc.binding import Context
+from promptwire_service.rpc.wire_values import revision_of, seconds_of
 
 NAME = pb.DESCRIPTOR.services_by_name["AdminService"].full_name
 
@@ -26,8 +27,8 @@ class AdminService:
             namespace=translate.namespace_of(request.namespace),
             name=request.name,
             alias=request.alias,
-            revision=translate.revision_of(request.revision) if request.HasField("revision") else None,
-            wait_seconds=request.wait.ToTimedelta().total_seconds(),
+            revision=revision_of(request, "revision"),
+            wait_seconds=seconds_of(request, "wait", WAIT_MOST_SECONDS),
             limit=request.limit,
         )
         return translate.convergences(found)

@@ -39,6 +39,7 @@ _METRIC_TAGS: Final = Bound(
 )
 _SUBSCRIPTIONS: Final = Bound(count=limits.SUBSCRIPTIONS_MAX_PER_MESSAGE, entries=limits.SELECTORS_MAX_PER_MESSAGE)
 _SELECTOR: Final = Bound(chars=limits.ALIAS_MAX_CHARS)
+_SYMBOL: Final = Bound(chars=limits.SYMBOL_MAX_CHARS)
 _NAMES: Final = Bound(count=limits.FEED_NAMES_MAX, chars=limits.NAME_MAX_BYTES)
 
 BOUNDS: Final[Mapping[str, Bound]] = {
@@ -63,6 +64,8 @@ BOUNDS: Final[Mapping[str, Bound]] = {
     "Content.model_config_json": Bound(chars=limits.CONTENT_MAX_BYTES),
     "Content.source": Bound(chars=limits.CONTENT_MAX_BYTES),
     "Content.includes": Bound(count=limits.BATCH_MAX),
+    "ExtensionRequest.containing_type": _SYMBOL,
+    "HealthCheckRequest.service": _SYMBOL,
     "Include.digest": Bound(chars=limits.DIGEST_MAX_CHARS),
     "DeleteTagsRequest.keys": Bound(count=limits.TAGS_MAX, chars=limits.TAG_KEY_MAX_CHARS),
     "DiffVersionsRequest.before": _SELECTOR,
@@ -76,6 +79,11 @@ BOUNDS: Final[Mapping[str, Bound]] = {
     "RegisterStep.aliases": Bound(count=limits.ALIASES_MAX_PER_PROMPT, chars=limits.ALIAS_MAX_CHARS),
     "ReleaseRequest.steps": Bound(count=limits.RELEASE_STEPS_MAX, entries=limits.RELEASE_ENTRIES_MAX),
     "ReleaseRequest.title": Bound(chars=limits.RELEASE_TITLE_MAX_CHARS),
+    "ServerReflectionRequest.all_extension_numbers_of_type": _SYMBOL,
+    "ServerReflectionRequest.file_by_filename": _SYMBOL,
+    "ServerReflectionRequest.file_containing_symbol": _SYMBOL,
+    "ServerReflectionRequest.host": _SYMBOL,
+    "ServerReflectionRequest.list_services": _SYMBOL,
     "SetAliasSplitRequest.salt": Bound(chars=splits.SALT_MAX_CHARS),
     "SetAliasSplitRequest.weights": Bound(count=splits.VERSIONS_MAX),
     "StreamChangesRequest.names": _NAMES,

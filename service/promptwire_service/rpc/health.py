@@ -2,19 +2,20 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Collection
-from typing import Final
+from typing import Any, Final
 
 import grpc
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
 from grpc_health.v1 import health_pb2 as pb
-from grpc_health.v1 import health_pb2_grpc as pb_grpc
 
 from promptwire_service.rpc.binding import Context
 
-NAME: Final = pb.DESCRIPTOR.services_by_name["Health"].full_name
+HEALTH: Final[Any] = pb.DESCRIPTOR.services_by_name["Health"]
 
 
-class HealthService(pb_grpc.HealthServicer):
-    """All services are well or none is: they share one store.
+class HealthService:
+    """All services are well or none is: they share one store. Bound by `binding.bind`.
 
     Not grpc_health's own servicer, whose watchers stay until they are thrown out: each would hold up every drain for
     the whole of its grace. Here a watch ends once it has told that the server no longer serves.
@@ -24,20 +25,22 @@ class HealthService(pb_grpc.HealthServicer):
         self._services = frozenset(services) | {""}
         self._draining = asyncio.Event()
 
-    def add_to(self, server: grpc.aio.Server) -> None:
-        pb_grpc.add_HealthServicer_to_server(self, server)
-
     def drain(self) -> None:
         """NOT_SERVING, from now on and for good."""
         self._draining.set()
 
-    async def Check(self, request: pb.HealthCheckRequest, context: Context) -> pb.HealthCheckResponse:
+    async def check(self, request: pb.HealthCheckRequest, context: Context) -> pb.HealthCheckResponse:
         if request.service not in self._services:
             # A bare NOT_FOUND, as health.proto has it, and not an error of ours.
             await context.abort(grpc.StatusCode.NOT_FOUND)
         return self._answer(request.service)
 
-    async def Watch(self, request: pb.HealthCheckRequest, _: Context) -> AsyncGenerator[pb.HealthCheckResponse, None]:
+    async def list(self, _: Message, __: Context) -> Message:
+        # By its descriptor: the package's type stubs do not know it yet.
+        response = GetMessageClass(HEALTH.methods_by_name["List"].output_type)
+        return response(statuses={service: self._answer(service) for service in sorted(self._services)})
+
+    async def watch(self, request: pb.HealthCheckRequest, _: Context) -> AsyncGenerator[pb.HealthCheckResponse, None]:
         told = self._answer(request.service)
         yield told
         await self._draining.wait()

@@ -2,10 +2,11 @@
 
 from promptwire.v1 import metrics_service_pb2 as pb
 from promptwire_service.commands.context import Registry
-from promptwire_service.commands.log_metrics import Observation, log_metrics
+from promptwire_service.commands.log_metrics import AGE_MAX_SECONDS, Observation, log_metrics
 from promptwire_service.commands.query_metrics import Summary, query_metrics
 from promptwire_service.rpc import translate
 from promptwire_service.rpc.binding import Context
+from promptwire_service.rpc.wire_values import seconds_of, time_ms_of
 
 
 class MetricsService:
@@ -25,9 +26,9 @@ class MetricsService:
                     one.alias,
                     dict(one.values),
                     dict(one.tags),
-                    one.age.ToTimedelta().total_seconds(),
+                    seconds_of(one, "age", AGE_MAX_SECONDS, f"observations[{index}].age"),
                 )
-                for one in request.observations
+                for index, one in enumerate(request.observations)
             ],
             request_id=request.request_id,
         )
@@ -41,8 +42,8 @@ class MetricsService:
             metrics=frozenset(request.metrics),
             versions=frozenset(request.versions),
             alias=request.alias if request.HasField("alias") else None,
-            since_ms=request.since.ToMilliseconds() if request.HasField("since") else None,
-            until_ms=request.until.ToMilliseconds() if request.HasField("until") else None,
+            since_ms=time_ms_of(request, "since"),
+            until_ms=time_ms_of(request, "until"),
             tags=dict(request.tags),
         )
         return pb.QueryMetricsResponse(summaries=map(_summary, found.summaries), folded=found.folded)

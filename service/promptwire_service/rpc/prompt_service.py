@@ -20,6 +20,7 @@ from promptwire_service.commands.set_tags import set_tags
 from promptwire_service.rpc import translate
 from promptwire_service.rpc.binding import Context
 from promptwire_service.rpc.memo import ResolveMemo
+from promptwire_service.rpc.wire_values import time_ms_of
 
 NAME = pb.DESCRIPTOR.services_by_name["PromptService"].full_name
 
@@ -101,8 +102,7 @@ class PromptService:
 
     async def resolve(self, request: pb.ResolveRequest, _: Context) -> bytes:
         namespace, reference = translate.namespace_of(request.namespace), request.reference
-        if request.HasField("at"):
-            at_ms = request.at.ToMilliseconds()
+        if (at_ms := time_ms_of(request, "at")) is not None:
             pair = await resolve_at(
                 self._registry, namespace=namespace, reference=reference, at_ms=at_ms, key=_key(request)
             )

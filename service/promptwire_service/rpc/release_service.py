@@ -13,6 +13,7 @@ from promptwire_service.commands.release import release, undo_release
 from promptwire_service.commands.rollback_alias import rollback_alias
 from promptwire_service.rpc import kept, translate
 from promptwire_service.rpc.binding import Context
+from promptwire_service.rpc.wire_values import time_ms_of
 
 
 class ReleaseService:
@@ -28,7 +29,7 @@ class ReleaseService:
             namespace=translate.namespace_of(request.namespace),
             name=request.name,
             alias=request.alias,
-            at_ms=request.at.ToMilliseconds() if request.HasField("at") else None,
+            at_ms=time_ms_of(request, "at"),
             to_version=request.to_version if request.HasField("to_version") else None,
             expected_version=request.expected_version if request.HasField("expected_version") else None,
             options=translate.write_options_of(request),

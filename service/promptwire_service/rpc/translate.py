@@ -38,6 +38,7 @@ from promptwire_service.domain.errors import RegistryError, invalid
 from promptwire_service.domain.reads import CACHED, Freshness
 from promptwire_service.domain.records import PromptRecord, Revision, VersionRecord
 from promptwire_service.domain.status import CacheStatus, WatcherStatus
+from promptwire_service.rpc.wire_values import revision_of
 
 _Reads = (
     pb.GetPromptRequest
@@ -264,12 +265,8 @@ def namespace_of(namespace: str) -> str:
     return namespace or DEFAULT_NAMESPACE
 
 
-def revision_of(message: common_pb.Revision) -> Revision:
-    return Revision(message.epoch, message.number)
-
-
 def freshness_of(request: _Reads) -> Freshness:
-    """Raises RegistryError for a consistency that is none of the enum: it cannot be said as a Freshness."""
+    """Raises RegistryError for what cannot be said as a Freshness: a consistency that is none of the enum."""
     if not request.HasField("read"):
         return CACHED
     read = request.read
@@ -277,7 +274,7 @@ def freshness_of(request: _Reads) -> Freshness:
         raise invalid(Violation("read.consistency", f"is not a Consistency; got {read.consistency}"))
     return Freshness(
         strong=read.consistency == common_pb.CONSISTENCY_STRONG,
-        min_revision=revision_of(read.min_revision) if read.HasField("min_revision") else None,
+        min_revision=revision_of(read, "min_revision", "read.min_revision"),
     )
 
 

@@ -19,6 +19,7 @@ from promptwire_service.domain.records import Revision
 from promptwire_service.rpc import translate
 from promptwire_service.rpc.binding import Context, Reply
 from promptwire_service.rpc.connection_age import ConnectionAge
+from promptwire_service.rpc.wire_values import revision_of, seconds_of
 from promptwire_service.storage.tasks import end
 from promptwire_service.watch.coherence import Coherence
 from promptwire_service.watch.hub import Hub
@@ -30,6 +31,7 @@ _CHANGES_PAGE = 256
 _CHANGES_LOOK_SECONDS = 30.0
 _SUBSCRIPTIONS_AT_ONCE = 500
 """Read in one turn of the event loop."""
+_HELD_MAX_SECONDS = 365 * 86_400.0
 
 
 class WatchService:
@@ -51,7 +53,7 @@ class WatchService:
             check_namespace(namespace),
         )
         follows = await _follows(hello.subscriptions, "hello.subscriptions")
-        resume = Revision(hello.resume.epoch, hello.resume.number) if hello.HasField("resume") else None
+        resume = revision_of(hello, "resume", "hello.resume")
         hub = (await self._coherence.space(namespace)).hub
         # Nothing is waited for between this and the hub's knowing the watcher: a drain finds it, or is found here.
         self._refuse_if_draining()
@@ -72,10 +74,10 @@ class WatchService:
     async def stream_changes(self, request: pb.StreamChangesRequest, context: Context) -> AsyncGenerator[Reply, None]:
         namespace = translate.namespace_of(request.namespace)
         refuse(check_namespace(namespace), *(check_prompt_name(name, "names") for name in request.names))
-        names = set(request.names)
+        names, after = set(request.names), revision_of(request, "after")
         feed = (await self._coherence.space(namespace)).feed
         await feed.look()
-        at = Revision(request.after.epoch, request.after.number) if request.HasField("after") else feed.head
+        at = after or feed.head
         begun = False
         aged = self._age.stream_ends_at()
         while True:
@@ -128,11 +130,11 @@ async def _listen(requests: AsyncIterator[pb.WatchRequest], hub: Hub, watcher: W
                         await hub.feed.look()
                         watcher.bookmark(request.renew.nonce)
                 case "applied":
-                    if request.applied.revision.epoch == hub.revision.epoch:
+                    at = revision_of(request.applied, "revision", "applied.revision")
+                    held = seconds_of(request.applied, "held", _HELD_MAX_SECONDS, "applied.held")
+                    if at is not None and at.epoch == hub.revision.epoch:
                         # No agent has what is not published.
-                        number = min(request.applied.revision.number, hub.revision.number)
-                        held = request.applied.held.ToTimedelta().total_seconds()
-                        hub.convergence.applied(watcher, number, held)
+                        hub.convergence.applied(watcher, min(at.number, hub.revision.number), held)
                 case "hello":
                     raise invalid(Violation("hello", "must be the first message of the stream, once"))
     except Exception as error:

@@ -22,7 +22,11 @@ TEXTS = st.text(
     max_size=80,
 )
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXTS,
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | TEXTS,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
     max_leaves=6,
 )
@@ -194,7 +198,10 @@ def test_messages_read_well() -> None:
         ("name: a\ntemplate: x\naliases: {Latest: 1}\n", "f:3: aliases.Latest: 'latest' is reserved"),
         ("name: a\ntemplate: x\naliases: {production: 0}\n", "f:3: aliases.production: must be a whole number from 1"),
         ("name: a\ntemplate: x\nmodel_config: 5\n", "f:3: model_config: must be a mapping"),
-        ("name: a\ntemplate: x\nmodel_config: {a: 1e999}\n", "f:3: model_config: must be a mapping that JSON"),
+        (
+            "name: a\ntemplate: x\nmodel_config: {a: 1e999}\n",
+            "f:3: model_config.a: a number is too large for a 64-bit float",
+        ),
         ("name: &x a\ntemplate: *x\n", "f:1: has an anchor (&name) that is used again"),
         ("name: a\n\ttemplate: x\n", "is not YAML"),
         ("name: a\ntemplate: 'x\n", "is not YAML"),

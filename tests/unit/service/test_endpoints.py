@@ -3,16 +3,18 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator
+from typing import Any
 
 import grpc
 import pytest
+from google.protobuf.message_factory import GetMessageClass
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from promptwire.v1 import admin_service_pb2 as admin_pb
 from promptwire_service.ports import ListenError, check_free
 from promptwire_service.rpc.health import HealthService
-from promptwire_service.server import ADMIN, PROMPTS, Service
+from promptwire_service.server import ADMIN, METRICS, PROMPTS, Service
 from promptwire_service.storage.memory import MemoryStore
 from tests.unit.service.serving import SECONDS, call, running_service
 
@@ -40,6 +42,14 @@ async def test_health_of_a_service_that_is_not_there_is_not_found(channel: grpc.
     assert caught.value.code() is grpc.StatusCode.NOT_FOUND
     watch = stub.Watch(request, timeout=SECONDS)
     assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
+
+
+async def test_health_lists_what_it_tells_of(channel: grpc.aio.Channel) -> None:
+    listing = health_pb2.DESCRIPTOR.services_by_name["Health"].methods_by_name["List"]
+    listed = GetMessageClass(listing.output_type).FromString
+    answer: Any = await channel.unary_unary("/grpc.health.v1.Health/List", None, listed)(b"", timeout=SECONDS)
+    statuses = {service: one.status for service, one in answer.statuses.items()}
+    assert statuses == dict.fromkeys(["", PROMPTS.full_name, ADMIN.full_name, METRICS.full_name], SERVING)
 
 
 async def test_reflection_names_every_service_and_describes_them(channel: grpc.aio.Channel) -> None:
@@ -88,7 +98,7 @@ async def test_a_health_watch_is_told_of_the_drain_and_does_not_hold_it_up() -> 
 
 async def test_a_drain_that_begins_while_a_health_watch_is_being_answered_is_told_too() -> None:
     health = HealthService(())
-    watch = health.Watch(health_pb2.HealthCheckRequest(), None)
+    watch = health.watch(health_pb2.HealthCheckRequest(), None)
     assert (await anext(watch)).status == SERVING
     health.drain()
     assert (await anext(watch)).status == NOT_SERVING
@@ -98,7 +108,7 @@ async def test_a_drain_that_begins_while_a_health_watch_is_being_answered_is_tol
 async def test_a_health_watch_that_begins_in_a_drain_is_told_once() -> None:
     health = HealthService(())
     health.drain()
-    watch = health.Watch(health_pb2.HealthCheckRequest(), None)
+    watch = health.watch(health_pb2.HealthCheckRequest(), None)
     assert [answer.status async for answer in watch] == [NOT_SERVING]
 
 

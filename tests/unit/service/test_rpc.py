@@ -136,7 +136,7 @@ async def test_batch_resolve_tells_versions_and_problems(prompts: Caller) -> Non
 
 
 async def test_register_tells_what_was_made(below: Below, prompts: Caller) -> None:
-    content = common_pb2.Content(text="Hi", response_format_json="{}", model_config_json='{"t": 1}')
+    content = common_pb2.Content(text="Hi", response_format_json="{}", model_config_json='{"t":1}')
     answer = await prompts("RegisterPrompt", name="new", content=content, tags={"a": "b"}, write=WRITE)
     assert (answer.version.version, answer.version.content, answer.revision.number) == (4, content, 41)
     operation = below.store.writes[0][1].operations[0]

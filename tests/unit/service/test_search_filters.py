@@ -107,6 +107,8 @@ def test_this_does_not(text: str) -> None:
         ("(name = 'x'", "column 12: it ends where"),
         ("version = 'one'", "column 11: version is compared with a whole number"),
         ("created_at > 'yesterday'", "column 14: created_at is compared with a time"),
+        ("created_at > 1764344000", "column 14: created_at is compared with a time"),
+        ("created_at > 1764344000000000", "column 14: created_at is compared with a time"),
         ("latest > true", "column 8: latest is compared with = or !="),
         ("version LIKE '1%'", "column 9: version is no text"),
         ("tags = 'x'", "column 1: versions have no field 'tags'"),

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from enum import Enum
 from typing import Any, Final
 
+from promptwire.domain import limits
 from promptwire_service.domain.search.expressions import Field, Value
 
 
@@ -118,8 +119,11 @@ def converted(kind: Kind, value: Value) -> Value | None:
             return value.lower() == "true"
         case (_, bool()) | (Kind.BOOLEAN, _):
             return None
-        case (Kind.NUMBER | Kind.TIME, int()) | (Kind.TAG, int() | float()):
+        case (Kind.NUMBER, int()) | (Kind.TAG, int() | float()):
             return value
+        case Kind.TIME, int():
+            # A smaller one would be of seconds, a larger one of microseconds or nanoseconds.
+            return value if value == 0 or limits.TIME_MIN_MS <= value <= limits.TIME_MAX_MS else None
         case Kind.TIME, str():
             return _milliseconds(value)
     return None
