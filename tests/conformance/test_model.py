@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -62,7 +63,7 @@ def operations(draw: st.DrawFn) -> Operation:
     name = draw(names)
     expected = draw(st.sampled_from([None, None, None, None, 0, 1, 2]))
     version = draw(st.none() | versions)
-    match draw(st.integers(0, 7)):
+    match draw(st.integers(0, 4)):
         case 0:
             pins = tuple(
                 Include(included, draw(versions), Content(draw(few_texts)).digest)
@@ -83,16 +84,18 @@ def operations(draw: st.DrawFn) -> Operation:
             return DeleteAlias(name=name, alias=draw(aliases), expected=expected, allow_missing=draw(st.booleans()))
         case 3:
             return SetTags(name=name, version=version, tags=draw(tags))
-        case 4:
-            return DeleteTags(name=name, version=version, keys=tuple(draw(tags)))
-        case 5:
-            return DeleteVersion(name=name, version=draw(versions), drop_aliases=draw(st.booleans()))
-        case 6:
-            return UndeleteVersion(name=name, version=draw(versions))
-    return draw(st.sampled_from([DeletePrompt(name=name), UndeletePrompt(name=name), UndeletePrompt(name=name)]))
+    return DeleteTags(name=name, version=version, keys=tuple(draw(tags)))
 
 
+deletions = st.one_of(
+    st.builds(DeleteVersion, name=names, version=versions, drop_aliases=st.booleans()),
+    st.builds(UndeleteVersion, name=names, version=versions),
+    st.builds(DeletePrompt, name=names),
+    st.builds(UndeletePrompt, name=names),
+)
 alone = st.one_of(
+    deletions,
+    deletions,
     st.builds(RollbackAlias, name=names, alias=aliases, expected=st.sampled_from([None, None, 0, 1, 2])),
     st.builds(Purge, before_ms=st.sampled_from([0, NEVER_MS]), limit=st.integers(1, 5)),
 )
@@ -153,11 +156,21 @@ async def _outcome(store: Store, namespace: str, write: Write) -> object:
         written = await store.write(namespace, write)
     except RegistryError as error:
         return error.reason, error.message, error.metadata
+    finally:
+        if isinstance(write.operations[0], DeleteVersion | DeletePrompt):
+            _next_millisecond()
     results = [
         replace(one, problem=None) if one.problem is None else (one.problem.reason, one.problem.message)
         for one in written.results
     ]
     return written.revision.number, results, written.actor
+
+
+def _next_millisecond() -> None:
+    """Deletions are purged in the order of their times; those of one time in that of their names."""
+    now = time.time_ns() // 1_000_000
+    while time.time_ns() // 1_000_000 == now:
+        pass
 
 
 async def _kept(store: Store, namespace: str) -> object:
@@ -177,7 +190,10 @@ async def _kept(store: Store, namespace: str) -> object:
         ],
         moves,
         [(one.name, one.version) for one in (await store.list_deleted(namespace, skip=0, limit=100)).value],
-        [(await store.read_dependents(namespace, name, [1, 2, 3])).value for name in NAMES],
+        [
+            (await store.read_dependents(namespace, name, version=None, after="", limit=100)).value.found
+            for name in NAMES
+        ],
     )
 
 

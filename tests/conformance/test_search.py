@@ -141,7 +141,8 @@ async def test_what_changes_is_found_as_it_is_now(tour: Found) -> None:
 
 
 async def test_what_is_deleted_is_not_found(tour: Found) -> None:
-    await tour.write(DeleteVersion(name="telco_support_technical", version=2), DeletePrompt(name="other"))
+    await tour.write(DeleteVersion(name="telco_support_technical", version=2))
+    await tour.write(DeletePrompt(name="other"))
     assert await tour.versions() == ["telco_support_billing/1", "telco_support_technical/1"]
     assert await tour.versions("tags.use_case = 'technical_support'") == ["telco_support_technical/1"]
     assert await tour.prompts() == ["telco_support_billing", "telco_support_technical"]

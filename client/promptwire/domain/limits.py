@@ -13,6 +13,8 @@ TAG_VALUE_MAX_CHARS: Final = 100_000
 TAGS_MAX: Final = 100
 TAGS_MAX_BYTES: Final = 256 << 10
 """Keys and values of a version's tags, or a prompt's, in UTF-8."""
+DELETED_VERSIONS_MAX: Final = 10_000
+"""Of one prompt, purged ones too: their tombstones are a part of it."""
 CONTENT_MAX_BYTES: Final = 1 << 20
 COMMIT_MESSAGE_MAX_CHARS: Final = 10_000
 REASON_MAX_CHARS: Final = 10_000

@@ -7,6 +7,7 @@ and moved so far. The store checks the pins once more as it writes.
 import asyncio
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Final
 
 from promptwire.domain import chat, includes
 from promptwire.domain.content import JINJA, Content, Include, check_size, with_json_as_kept
@@ -21,6 +22,8 @@ from promptwire_service.domain.records import PromptRecord, VersionRecord
 from promptwire_service.storage.base import Store
 
 _Key = tuple[str, int]
+_AT_ONCE: Final = 64
+"""Prompts or versions that one read asks for."""
 
 
 class Includer:
@@ -149,15 +152,15 @@ class Includer:
         return self._versions[key]
 
     async def _read_prompts(self, names: set[str]) -> None:
-        """Each once, and all that are wanted together."""
-        if wanted := sorted(names - self._prompts.keys()):
-            read = await self._store.read_prompts(self._namespace, wanted)
-            self._prompts |= zip(wanted, read.value, strict=True)
+        """Each once, and as many together as the store answers."""
+        while wanted := sorted(names - self._prompts.keys()):
+            read = await self._store.read_prompts(self._namespace, wanted[:_AT_ONCE])
+            self._prompts |= zip(wanted, read.value, strict=False)
 
     async def _read_versions(self, keys: set[_Key]) -> None:
-        if wanted := sorted(keys - self._versions.keys()):
-            read = await self._store.read_versions(self._namespace, wanted)
-            self._versions |= zip(wanted, read.value, strict=True)
+        while wanted := sorted(keys - self._versions.keys()):
+            read = await self._store.read_versions(self._namespace, wanted[:_AT_ONCE])
+            self._versions |= zip(wanted, read.value, strict=False)
 
 
 def includes_any(content: Content) -> bool:

@@ -37,7 +37,7 @@ async def list_alias_history(
         namespace, name, alias, before=listing.cursor(page_token), at_ms=None, limit=limit + 1
     )
     moves = tuple(read.value[:limit])
-    more = len(moves) < len(read.value)
+    more = read.cut or len(moves) < len(read.value)
     return HistoryPage(moves, listing.token(moves[-1].number) if more else "", read.revision)
 
 

@@ -47,5 +47,5 @@ async def list_releases(registry: Registry, *, namespace: str, page_size: int, p
 
 def _page(listing: Listing[int], read: Read[list[KeptWrite]], limit: int) -> KeptPage:
     writes = tuple(read.value[:limit])
-    more = len(writes) < len(read.value)
+    more = read.cut or len(writes) < len(read.value)
     return KeptPage(writes, listing.token(writes[-1].entry.number) if more else "", read.revision)

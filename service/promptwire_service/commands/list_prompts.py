@@ -43,7 +43,7 @@ async def list_prompts(
         namespace, after=listing.cursor(page_token), prefix=name_prefix, limit=limit + 1
     )
     prompts = cut_by_bytes(read.value[:limit])
-    more = len(prompts) < len(read.value)
+    more = read.cut or len(prompts) < len(read.value)
     return PromptsPage(prompts, listing.token(prompts[-1].name) if more else "", read.revision)
 
 

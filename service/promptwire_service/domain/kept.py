@@ -1,6 +1,10 @@
-"""What the store keeps for ever: how each alias moved, every write, every release; and what waits to be purged."""
+"""What the store keeps for ever: how each alias moved, every write, every release; what waits to be purged; and what
+includes what.
+"""
 
+import re
 from dataclasses import dataclass
+from typing import Final
 
 from promptwire.domain.splits import Target
 from promptwire_service.domain.changes import LogEntry
@@ -45,3 +49,40 @@ class Deleted:
     name: str
     version: int
     deleted_ms: int
+
+
+_TURNED: Final = 999_999_999_999_999
+_POSITION: Final = re.compile(r"(\d{15}):([A-Za-z0-9_.\-/]+)\0(\d{15})\Z", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Dependent:
+    """A version of a prompt, and one that includes it."""
+
+    version: int
+    by_name: str
+    by_version: int
+
+    @property
+    def position(self) -> str:
+        """Where it stands: newest version first, then by name and number, in the order of code points."""
+        return f"{_TURNED - self.version:015}:{self.by_name}\0{self.by_version:015}"
+
+    @staticmethod
+    def at(position: str) -> "Dependent":
+        match = _POSITION.match(position)
+        if match is None:
+            raise ValueError(f"{position!r} is no position of a dependent")
+        return Dependent(_TURNED - int(match[1]), match[2], int(match[3]))
+
+    @staticmethod
+    def is_position(text: str) -> bool:
+        return _POSITION.match(text) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Dependents:
+    """Some of them, and the position to go on after, empty when none follow."""
+
+    found: tuple[Dependent, ...]
+    next_position: str = ""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Final
 
 from promptwire.domain.content import Content
 from promptwire.domain.splits import Target
@@ -81,7 +82,9 @@ class DeleteTags:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeleteVersion:
-    """Hides a version until it is purged. Aliases that lead to it refuse that, or go with it."""
+    """Hides a version until it is purged. Aliases that lead to it refuse that, or go with it. It is alone in its
+    write.
+    """
 
     name: str
     version: int
@@ -90,7 +93,7 @@ class DeleteVersion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UndeleteVersion:
-    """Brings back a version that is not purged yet; not the aliases that went with it."""
+    """Brings back a version that is not purged yet; not the aliases that went with it. It is alone in its write."""
 
     name: str
     version: int
@@ -98,14 +101,14 @@ class UndeleteVersion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeletePrompt:
-    """Hides a prompt with all that it has until it is purged."""
+    """Hides a prompt with all that it has until it is purged, however much that is. It is alone in its write."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UndeletePrompt:
-    """Brings back a prompt that is not purged yet, as it was."""
+    """Brings back a prompt that is not purged yet, as it was. It is alone in its write."""
 
     name: str
 
@@ -121,6 +124,9 @@ class Purge:
     limit: int
     name: str = ""
 
+
+ALONE: Final = (DeleteVersion, UndeleteVersion, DeletePrompt, UndeletePrompt, Purge)
+"""What has a write to itself: a store may take several steps before it."""
 
 Operation = (
     Register
@@ -158,6 +164,10 @@ class Write:
     asked: str = ""
     """What was asked for, if the operations were worked out from what the store held: a repeat of the request may come
     to others, and is the same all the same."""
+
+    def __post_init__(self) -> None:
+        if len(self.operations) > 1 and any(isinstance(operation, ALONE) for operation in self.operations):
+            raise ValueError("a deletion, an undeletion or a purge is alone in its write")
 
     def repeats(self, earlier: "Write") -> bool:
         """Whether it is the same as an earlier one of its request id. Who repeats a request may have a newer actor

@@ -24,10 +24,14 @@ class Revision:
 
 @dataclass(frozen=True, slots=True)
 class Read(Generic[T_co]):
-    """A value and the revision at which the store held it, read atomically."""
+    """A value and the revision at which the store held it, read atomically.
+
+    `cut`: rows that were asked for are left out, since those before them are large; ask again after the last one.
+    """
 
     value: T_co
     revision: Revision
+    cut: bool = False
 
 
 @dataclass(frozen=True, slots=True)

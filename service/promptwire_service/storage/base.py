@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from promptwire_service.domain.changes import LogPage
-from promptwire_service.domain.kept import AliasMoved, Deleted, KeptWrite
+from promptwire_service.domain.kept import AliasMoved, Deleted, Dependents, KeptWrite
 from promptwire_service.domain.metrics import Group, Observed, Recorded
 from promptwire_service.domain.operations import Write, Written
 from promptwire_service.domain.records import PromptRecord, Read, Revision, VersionRecord
@@ -34,15 +34,17 @@ class Store(Protocol):
         ...
 
     async def read_prompts(self, namespace: str, names: Sequence[str]) -> Read[list[PromptRecord | None]]:
-        """The prompts of these names, in their order."""
+        """The prompts of these names, in their order: at least one, then up to about 4 MiB of them."""
         ...
 
     async def read_versions(self, namespace: str, keys: Sequence[tuple[str, int]]) -> Read[list[VersionRecord | None]]:
-        """The versions of these names and numbers, in their order."""
+        """The versions of these names and numbers, in their order: at least one, then up to about 4 MiB of them."""
         ...
 
     async def list_prompts(self, namespace: str, *, after: str, prefix: str, limit: int) -> Read[list[PromptRecord]]:
-        """At most `limit` prompts whose name begins with `prefix` and comes after `after`, in byte order of names."""
+        """At most `limit` prompts whose name begins with `prefix` and comes after `after`, in byte order of names; at
+        least one, then up to about 4 MiB, and `cut` if more follow.
+        """
         ...
 
     async def list_versions(
@@ -84,11 +86,13 @@ class Store(Protocol):
         ...
 
     async def read_audit(self, namespace: str, *, after: int, limit: int) -> Read[list[KeptWrite]]:
-        """At most `limit` writes after revision number `after`, oldest first."""
+        """At most `limit` writes after revision number `after`, oldest first; at least one, then up to about 4 MiB, and
+        `cut` if more follow.
+        """
         ...
 
     async def read_releases(self, namespace: str, *, before: int, limit: int) -> Read[list[KeptWrite]]:
-        """At most `limit` releases at revisions below `before`, newest first."""
+        """At most `limit` releases at revisions below `before`, newest first; bounded likewise."""
         ...
 
     async def list_deleted(self, namespace: str, *, skip: int, limit: int) -> Read[list[Deleted]]:
@@ -96,9 +100,12 @@ class Store(Protocol):
         ...
 
     async def read_dependents(
-        self, namespace: str, name: str, versions: Sequence[int]
-    ) -> Read[list[list[tuple[str, int]]]]:
-        """For each version, the names and numbers of what includes it and is not deleted."""
+        self, namespace: str, name: str, *, version: int | None, after: str, limit: int
+    ) -> Read[Dependents]:
+        """What includes a version of a prompt, or any of them, and is not deleted, after a position: newest version
+        first, then by name and number. Looks at `limit` at most, deleted ones too; if more follow, the last one that it
+        looked at is `next_position`, else that is empty.
+        """
         ...
 
     async def record_metrics(

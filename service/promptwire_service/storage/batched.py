@@ -15,7 +15,8 @@ V = TypeVar("V")
 
 
 class BatchedReads(Generic[K, V]):
-    """Gathers what is asked for in one turn of the event loop, at most `most` keys to a call of `read_many`.
+    """Gathers what is asked for in one turn of the event loop, at most `most` keys to a call of `read_many`, which may
+    answer the first ones only: then it is called again for the rest.
 
     The answers of one call are of one revision, so each is as good as if it had been read by itself.
     """
@@ -43,16 +44,18 @@ class BatchedReads(Generic[K, V]):
                 task.add_done_callback(self._tasks.discard)
 
     async def _fetch(self, namespace: str, asked: Sequence[tuple[K, asyncio.Future[Read[V]]]]) -> None:
+        left = asked
         try:
-            read = await self._read_many(namespace, [key for key, _ in asked])
+            while left:
+                read = await self._read_many(namespace, [key for key, _ in left])
+                for (_, future), value in zip(left, read.value, strict=False):
+                    if not future.done():
+                        future.set_result(Read(value, read.revision))
+                left = left[len(read.value) :]
         except Exception as error:
-            for _, future in asked:
+            for _, future in left:
                 if not future.done():
                     future.set_exception(error)
-        else:
-            for (_, future), value in zip(asked, read.value, strict=True):
-                if not future.done():
-                    future.set_result(Read(value, read.revision))
         finally:
             for _, future in asked:
                 future.cancel()  # without effect on what has its outcome

@@ -16,7 +16,7 @@ from promptwire_service.domain.changes import (
     VersionPurged,
     VersionRegistered,
 )
-from promptwire_service.domain.kept import AliasMoved, Deleted, KeptWrite
+from promptwire_service.domain.kept import AliasMoved, Deleted, Dependents, KeptWrite
 from promptwire_service.domain.metrics import Group, Observed, Recorded
 from promptwire_service.domain.operations import DeleteTags, Register, SetTags, Write, Written
 from promptwire_service.domain.records import PromptRecord, Read, Revision, VersionRecord
@@ -164,9 +164,9 @@ class CachedStore:
         return await self._store.list_deleted(namespace, skip=skip, limit=limit)
 
     async def read_dependents(
-        self, namespace: str, name: str, versions: Sequence[int]
-    ) -> Read[list[list[tuple[str, int]]]]:
-        return await self._store.read_dependents(namespace, name, versions)
+        self, namespace: str, name: str, *, version: int | None, after: str, limit: int
+    ) -> Read[Dependents]:
+        return await self._store.read_dependents(namespace, name, version=version, after=after, limit=limit)
 
     async def record_metrics(
         self, namespace: str, groups: Sequence[Group], request_id: str, asked: str = ""

@@ -51,7 +51,7 @@ from promptwire_service.domain.errors import (
     version_deleted,
     version_not_found,
 )
-from promptwire_service.domain.kept import AliasMoved, Deleted, KeptWrite
+from promptwire_service.domain.kept import AliasMoved, Deleted, Dependent, Dependents, KeptWrite
 from promptwire_service.domain.metrics import Group, Observed, Recorded, Series
 from promptwire_service.domain.operations import (
     DeleteAlias,
@@ -115,14 +115,16 @@ class _State:
             return None
         return VersionRow(prompt, record)
 
-    def dependents(self, name: str, version: int) -> list[tuple[str, int]]:
-        return sorted(
-            by
+    def dependents(self, name: str, version: int | None) -> list[Dependent]:
+        """What includes a version of a prompt, or any of them, and is not deleted."""
+        found = {
+            Dependent(one.version, *by)
             for by, includes in self.includes.items()
-            if any((one.name, one.version) == (name, version) for one in includes)
-            and by not in self.deleted
-            and (by[0], 0) not in self.deleted
-        )
+            for one in includes
+            if one.name == name and version in (None, one.version)
+            if by not in self.deleted and (by[0], 0) not in self.deleted
+        }
+        return sorted(found, key=lambda one: one.position)
 
 
 class _Namespace:
@@ -255,10 +257,12 @@ class MemoryStore:
         return Read(deleted[skip : skip + limit], space.head)
 
     async def read_dependents(
-        self, namespace: str, name: str, versions: Sequence[int]
-    ) -> Read[list[list[tuple[str, int]]]]:
+        self, namespace: str, name: str, *, version: int | None, after: str, limit: int
+    ) -> Read[Dependents]:
         space = self._space(namespace)
-        return Read([space.state.dependents(name, version) for version in versions], space.head)
+        left = [one for one in space.state.dependents(name, version) if one.position > after]
+        following = left[limit - 1].position if len(left) > limit else ""
+        return Read(Dependents(tuple(left[:limit]), following), space.head)
 
     async def record_metrics(
         self, namespace: str, groups: Sequence[Group], request_id: str, asked: str = ""
@@ -456,10 +460,8 @@ class _Draft:
                     raise not_deleted(name, version)
                 self._change(VersionUndeleted(name, version))
             case DeletePrompt():
-                versions = range(1, prompt.last_version + 1)
-                found = {by for one in versions for by in self.state.dependents(name, one) if by[0] != name}
-                if found:
-                    raise included(name, 0, sorted(found))
+                if found := [one for one in self.state.dependents(name, None) if one.by_name != name]:
+                    raise included(name, 0, sorted({(one.by_name, one.by_version) for one in found}))
                 self.state.deleted[name, 0] = self.time_ms
                 self._change(PromptDeleted(name))
             case UndeletePrompt():
@@ -524,23 +526,29 @@ class _Draft:
     def _delete_version(self, prompt: PromptRecord, operation: DeleteVersion) -> None:
         name, version = operation.name, operation.version
         self._require(prompt, version)
-        if dependents := self.state.dependents(name, version):
-            raise included(name, version, dependents)
+        if found := self.state.dependents(name, version):
+            raise included(name, version, [(one.by_name, one.by_version) for one in found])
         aliases = prompt.aliases_of(version)
         if aliases and not operation.drop_aliases:
             raise version_aliased(name, version, aliases)
+        if len(prompt.deleted_versions) >= limits.DELETED_VERSIONS_MAX:
+            raise too_many("version", limits.DELETED_VERSIONS_MAX, name)
         for alias in aliases:
             self._move(self.state.prompts[name], alias, 0)
         self.state.deleted[name, version] = self.time_ms
         self._change(VersionDeleted(name, version))
 
     def _purge(self, operation: Purge) -> Result:
-        deleted = self.state.deleted
-        before = operation.before_ms
-        due = sorted((time_ms, _member(*key), *key) for key, time_ms in deleted.items() if time_ms < before)
-        for _, _, name, version in due[: operation.limit]:
-            if deleted.pop((name, version), None) is None:
+        purged = 0
+        # A prompt's versions go before it does, whether they were deleted by themselves or not.
+        prompts = [name for name, version in self._due(operation) if not version]
+        for name in prompts:
+            self._forget([(name, number) for number in range(1, self.state.prompts[name].last_version + 1)])
+        for name, version in self._due(operation):
+            if not version and name not in prompts:
                 continue
+            del self.state.deleted[name, version]
+            purged += 1
             if version:
                 self._forget([(name, version)])
                 self._change(VersionPurged(name, version))
@@ -549,9 +557,14 @@ class _Draft:
             self.state.numbers[name] = prompt.last_version
             for alias in sorted([*prompt.aliases, *prompt.splits]):
                 self._move(self.state.prompts[name], alias, 0)
-            self._forget([(name, number) for number in range(1, prompt.last_version + 1)])
             self._change(PromptPurged(name))
-        return Result(purged=len(due[: operation.limit]))
+        return Result(purged=purged)
+
+    def _due(self, operation: Purge) -> list[tuple[str, int]]:
+        """The first deletions that a purge is to make final."""
+        deleted = self.state.deleted.items()
+        due = sorted((time_ms, _member(*key), *key) for key, time_ms in deleted if time_ms < operation.before_ms)
+        return [(name, version) for _, _, name, version in due[: operation.limit]]
 
     def _forget(self, keys: Iterable[tuple[str, int]]) -> None:
         for key in keys:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from promptwire.domain import limits
@@ -24,7 +25,7 @@ from promptwire_service.domain.changes import (
     VersionUndeleted,
 )
 from promptwire_service.domain.errors import RegistryError
-from promptwire_service.domain.kept import AliasMoved, Deleted, KeptWrite
+from promptwire_service.domain.kept import AliasMoved, Deleted, Dependent, KeptWrite
 from promptwire_service.domain.operations import (
     DeleteAlias,
     DeletePrompt,
@@ -109,7 +110,15 @@ def version_of(row: list[Any]) -> VersionRecord:
     )
 
 
-def write_json(write: Write) -> str:
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What was found to include what is to be deleted, and the revision from which on there may be more."""
+
+    since: Revision
+    dependents: tuple[Dependent, ...]
+
+
+def write_json(write: Write, looked: Looked | None = None) -> str:
     """The write script's request. Numbers travel as strings, absent options not at all (Lua has no null)."""
     body = _present(
         {
@@ -125,6 +134,11 @@ def write_json(write: Write) -> str:
     # Who repeats a request may have a newer actor string, e.g. after a restart elsewhere: it is the same write all
     # the same.
     fingerprint = write.asked or _compact({key: value for key, value in body.items() if key != "actor"})
+    if looked is not None:  # of a deletion, which is the only operation; no part of what was asked for
+        body["operations"][0] |= {
+            "looked": [looked.since.epoch, str(looked.since.number)],
+            "dependents": [f"{one.by_name}:{one.by_version}" for one in looked.dependents],
+        }
     return _compact(
         {
             **body,
@@ -180,7 +194,11 @@ def _operation_json(operation: Operation) -> Json:
         case DeleteTags(version=version, keys=keys):
             return fields | {"version": _number(version), "keys": list(keys)}
         case DeleteVersion(version=version, drop_aliases=drop_aliases):
-            return fields | {"version": str(version), "drop_aliases": drop_aliases}
+            return fields | {
+                "version": str(version),
+                "drop_aliases": drop_aliases,
+                "deleted_max": str(limits.DELETED_VERSIONS_MAX),
+            }
         case UndeleteVersion(version=version):
             return fields | {"version": str(version)}
         case Purge(before_ms=before_ms, limit=limit):

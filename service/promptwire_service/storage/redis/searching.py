@@ -1,6 +1,5 @@
 """Candidates of a search, from the indexes that the write script keeps (see lua/indexes.lua)."""
 
-import asyncio
 import hashlib
 import json
 from collections.abc import Awaitable, Iterator, Sequence
@@ -9,28 +8,19 @@ from heapq import merge
 from itertools import groupby, islice
 from typing import Any, Final, Protocol, TypeVar
 
-import structlog
-
-from promptwire_service.domain.errors import RegistryError, store_unavailable
 from promptwire_service.domain.records import PromptRecord, Read
 from promptwire_service.domain.search import positions
 from promptwire_service.domain.search.planning import Leg, Plan
 from promptwire_service.domain.search.rows import Candidates, Contents, VersionRow
 from promptwire_service.storage.redis.encoding import prompt_of, revision_of, version_of
 from promptwire_service.storage.redis.scripts import Script
-from promptwire_service.storage.tasks import end
 
 Row = TypeVar("Row")
 
-_log = structlog.get_logger(__name__)
-
 _WALK = Script("walk_indexes")
 _READ_ROWS = Script("read_rows")
-_BUILD = Script("build_indexes", "indexes")
 
 CANDIDATES_MAX_BYTES: Final = 4 << 20
-_PROMPTS_AT_ONCE: Final = 20
-"""Listed by one script, which nobody else can get in between."""
 
 
 class Run(Protocol):
@@ -51,11 +41,10 @@ class _Walked:
 
 
 class Searching:
-    """Finds what may match, and lists what older services wrote without indexes, when it is first searched for."""
+    """Finds what may match."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
-        self._building: dict[str, asyncio.Task[None]] = {}
 
     async def find_versions(
         self, namespace: str, plan: Plan, *, after: str, limit: int, content: Contents
@@ -79,10 +68,6 @@ class Searching:
         read = await self._read("all", namespace, keys, max_bytes)
         return Read([row if isinstance(row, VersionRow) else None for row in read.value], read.revision)
 
-    async def close(self) -> None:
-        for task in self._building.values():
-            await end(task)
-
     async def _walk(self, namespace: str, plan: Plan, subject: str, after: str, limit: int) -> _Walked:
         if plan.newest:
             key = f"x:newest:{subject}:{plan.newest}"
@@ -90,18 +75,14 @@ class Searching:
         else:
             covers = [[_leg_json(leg, subject, after) for leg in cover] for cover in plan.covers]
         request = json.dumps({"limit": limit, "covers": covers})
-        _, indexed, chosen, remaining, lists = await self._run(_WALK, namespace, request)
-        if not indexed:
-            self._build(namespace)
-            if plan.newest:
-                raise store_unavailable("its indexes are still being built, and this order needs them; try again soon")
+        _, chosen, remaining, lists, read = await self._run(_WALK, namespace, request)
         legs = covers[chosen - 1]
         found = [
             _expanded(members, after) if leg["expands"] else iter(members)
             for leg, members in zip(legs, lists, strict=True)
         ]
         # A leg with as many members as it may have can have more after its last one, so nothing beyond that is sure.
-        cut = [_last(leg, members) for leg, members in zip(legs, lists, strict=True) if _count(leg, members) == limit]
+        cut = [_last(leg, members) for leg, members in zip(legs, lists, strict=True) if _count(leg, members) == read]
         horizon = min(cut, default=None)
         sure = (position for position, _ in groupby(merge(*found)) if horizon is None or position <= horizon)
         taken = list(islice(sure, limit + 1))
@@ -123,23 +104,6 @@ class Searching:
             else:
                 found.append(VersionRow(known[name], version_of(row)) if row else None)
         return Read(found, revision_of(head))
-
-    def _build(self, namespace: str) -> None:
-        task = self._building.get(namespace)
-        if task is None or task.done():
-            task = asyncio.create_task(self._build_all(namespace), name=f"promptwire-indexes-{namespace}")
-            self._building[namespace] = task
-
-    async def _build_all(self, namespace: str) -> None:
-        _log.info("listing what was written before there were search indexes", namespace=namespace)
-        try:
-            left = 1
-            while left:
-                _, left = await self._run(_BUILD, namespace, _PROMPTS_AT_ONCE, writes=True)
-        except RegistryError as error:
-            _log.warning("search indexes are not built yet; the next search goes on", problem=error.message)
-        else:
-            _log.info("search indexes are built", namespace=namespace)
 
 
 def _candidates(read: Sequence[object], walked: _Walked, kind: type[Row]) -> Candidates[Row]:

@@ -3,7 +3,7 @@
 A namespace's keys share the hash tag `{<namespace>}`: one slot is the unit of atomicity, order and sharding.
 `pw:{ns}:meta` (revision, id of the data set), `:names` (index), `:p:<name>` (prompt), `:a:<name>` (aliases),
 `:t:<name>` (tags), `:d:<name>` (deleted versions), `:v:<name>:<n>` (version), `:vt:<name>:<n>` (its tags),
-`:i:<name>:<n>` (what includes it), `:x:...` (indexes, see lua/indexes.lua), `:log` (stream of changes),
+`:i:<name>` (what includes its versions), `:x:...` (indexes, see lua/indexes.lua), `:log` (stream of changes),
 `:request:<id>` (answers kept for repeats), and channels, such as `:bell`. Kept for ever: `:h:<name>:<alias>` (how an
 alias moved), `:u:<name>:<alias>` (its undo stack, see lua/history.lua), `:audit` (every write), `:releases` (those that
 were one), `:undone` (by what), `:numbers` (where purged prompts ended). `:deleted` is what waits to be purged.
@@ -40,12 +40,13 @@ from promptwire_service.domain.errors import (
     version_deleted,
     version_not_found,
 )
-from promptwire_service.domain.kept import AliasMoved, Deleted, KeptWrite
+from promptwire_service.domain.kept import AliasMoved, Deleted, Dependent, Dependents, KeptWrite
 from promptwire_service.domain.metrics import Group, Observed, Recorded
 from promptwire_service.domain.operations import (
     DeleteAlias,
     DeletePrompt,
     DeleteVersion,
+    Purge,
     Register,
     RollbackAlias,
     SetAlias,
@@ -61,6 +62,7 @@ from promptwire_service.storage.base import StoreInfo
 from promptwire_service.storage.redis import metrics
 from promptwire_service.storage.redis.connection import Connections
 from promptwire_service.storage.redis.encoding import (
+    Looked,
     deleted_of,
     dependent_of,
     entry_of,
@@ -85,7 +87,14 @@ REQUEST_KEPT_SECONDS = 24 * 3600
 LOG_ENTRIES_KEPT = 100_000
 LOG_PAGE_MAX_BYTES = 4 << 20
 
+DEPENDENTS_AT_ONCE = 500
+"""Dependents that one script looks at, while others wait, when a prompt or version is deleted."""
+_SWEPT_AT_ONCE = 500
+"""Versions, tags and includes that one script takes away."""
+_LOOKS_MAX = 20
+
 _WRITE = Script("write", "indexes", "history")
+_SWEEP = Script("sweep", "indexes")
 _READ_PROMPTS = Script("read_prompts")
 _READ_VERSIONS = Script("read_versions")
 _LIST_PROMPTS = Script("list_prompts")
@@ -121,21 +130,51 @@ class RedisStore:
         self._searching = Searching(self._run)
 
     async def write(self, namespace: str, write: Write) -> Written:
-        _, encoded = await self._run(
-            _WRITE,
-            namespace,
-            write_json(write),
-            _fresh_id(),
-            REQUEST_KEPT_SECONDS,
-            self._log_entries_kept,
-            self._connections.publish_command,
-            limits.ROLLBACKS_MAX,
-            writes=True,
-        )
-        answer = json.loads(encoded)
-        if "error" in answer:
-            raise _refusal(write, answer)
-        return written_of(answer, lambda refused: _refusal(write, refused))
+        operation = write.operations[0]
+        if isinstance(operation, Purge) and not write.dry_run:
+            await self._sweep(namespace, operation)
+        for _ in range(_LOOKS_MAX):
+            looked = None
+            if isinstance(operation, DeleteVersion | DeletePrompt):
+                looked = await self._look_for_dependents(namespace, operation)
+            _, encoded = await self._run(
+                _WRITE,
+                namespace,
+                write_json(write, looked),
+                _fresh_id(),
+                REQUEST_KEPT_SECONDS,
+                self._log_entries_kept,
+                self._connections.publish_command,
+                limits.ROLLBACKS_MAX,
+                writes=True,
+            )
+            answer = json.loads(encoded)
+            if _look_again(answer):
+                continue
+            if "error" in answer:
+                raise _refusal(write, answer)
+            return written_of(answer, lambda refused: _refusal(write, refused))
+        raise store_unavailable("others change what includes the prompt too fast; nothing was written, try again")
+
+    async def _sweep(self, namespace: str, operation: Purge) -> None:
+        """Takes away the versions of prompts that a purge is to remove, a bounded number at a time."""
+        more = 1
+        while more:
+            _, more = await self._run(
+                _SWEEP, namespace, operation.before_ms, operation.limit, _SWEPT_AT_ONCE, writes=True
+            )
+
+    async def _look_for_dependents(self, namespace: str, operation: DeleteVersion | DeletePrompt) -> Looked:
+        """Some that would refuse a deletion, and from which revision on there may be others."""
+        version, leave_out = (operation.version, "") if isinstance(operation, DeleteVersion) else (None, operation.name)
+        since: Revision | None = None
+        after = ""
+        while True:
+            read = await self._dependents(namespace, operation.name, version, after, DEPENDENTS_AT_ONCE, leave_out)
+            since = since or read.revision
+            after = read.value.next_position
+            if read.value.found or not after:
+                return Looked(since, read.value.found)
 
     async def read_prompts(self, namespace: str, names: Sequence[str]) -> Read[list[PromptRecord | None]]:
         head, rows = await self._run(_READ_PROMPTS, namespace, *names)
@@ -149,8 +188,8 @@ class RedisStore:
         lower = f"({after}" if after >= prefix and after else f"[{prefix}"
         # Names are ASCII: DEL comes after every character of a name.
         upper = f"[{prefix}\x7f" if prefix else "+"
-        head, rows = await self._run(_LIST_PROMPTS, namespace, lower if lower != "[" else "-", upper, limit)
-        return Read([prompt_of(row) for row in rows], revision_of(head))
+        head, rows, cut = await self._run(_LIST_PROMPTS, namespace, lower if lower != "[" else "-", upper, limit)
+        return Read([prompt_of(row) for row in rows], revision_of(head), bool(cut))
 
     async def list_versions(
         self, namespace: str, name: str, *, before: int, limit: int, max_bytes: int
@@ -177,8 +216,8 @@ class RedisStore:
         self, namespace: str, name: str, alias: str, *, before: int, at_ms: int | None, limit: int
     ) -> Read[list[AliasMoved]]:
         at = "" if at_ms is None else at_ms
-        head, rows = await self._run(_READ_HISTORY, namespace, name, alias, before, limit, at)
-        return Read([moved_of(row) for row in rows], revision_of(head))
+        head, rows, cut = await self._run(_READ_HISTORY, namespace, name, alias, before, limit, at)
+        return Read([moved_of(row) for row in rows], revision_of(head), bool(cut))
 
     async def read_audit(self, namespace: str, *, after: int, limit: int) -> Read[list[KeptWrite]]:
         return await self._read_kept(namespace, "audit", "XRANGE", f"({after}-0", "+", limit)
@@ -187,18 +226,30 @@ class RedisStore:
         return await self._read_kept(namespace, "releases", "XREVRANGE", f"({before}-0", "-", limit)
 
     async def _read_kept(self, namespace: str, *arguments: str | int) -> Read[list[KeptWrite]]:
-        head, rows, undone = await self._run(_READ_KEPT, namespace, *arguments)
-        return Read([kept_of(row, by) for row, by in zip(rows, undone, strict=True)], revision_of(head))
+        head, rows, undone, cut = await self._run(_READ_KEPT, namespace, *arguments)
+        return Read([kept_of(row, by) for row, by in zip(rows, undone, strict=True)], revision_of(head), bool(cut))
 
     async def list_deleted(self, namespace: str, *, skip: int, limit: int) -> Read[list[Deleted]]:
-        head, flat = await self._run(_LIST_DELETED, namespace, skip, limit)
-        return Read([deleted_of(member, time) for member, time in pairs(flat).items()], revision_of(head))
+        last = min(skip + limit - 1, limits.VERSION_MAX)
+        head, flat = await self._run(_LIST_DELETED, namespace, skip, last)
+        return Read([deleted_of(*row) for row in pairs(flat).items()], revision_of(head))
 
     async def read_dependents(
-        self, namespace: str, name: str, versions: Sequence[int]
-    ) -> Read[list[list[tuple[str, int]]]]:
-        head, lists = await self._run(_READ_DEPENDENTS, namespace, name, *versions)
-        return Read([sorted(map(dependent_of, members)) for members in lists], revision_of(head))
+        self, namespace: str, name: str, *, version: int | None, after: str, limit: int
+    ) -> Read[Dependents]:
+        return await self._dependents(namespace, name, version, after, limit, "")
+
+    async def _dependents(
+        self, namespace: str, name: str, version: int | None, after: str, limit: int, leave_out: str
+    ) -> Read[Dependents]:
+        if version is None:
+            lower, upper = "-", "+"
+        else:
+            prefix = Dependent(version, "", 0).position.partition(":")[0]
+            lower, upper = f"[{prefix}:", f"[{prefix};"  # `;` comes after `:`
+        lower = f"({after}" if after else lower
+        head, members, last = await self._run(_READ_DEPENDENTS, namespace, name, lower, upper, limit, leave_out)
+        return Read(Dependents(tuple(map(Dependent.at, members)), last), revision_of(head))
 
     async def record_metrics(
         self, namespace: str, groups: Sequence[Group], request_id: str, asked: str = ""
@@ -233,7 +284,6 @@ class RedisStore:
         return self._info
 
     async def close(self) -> None:
-        await self._searching.close()
         await self._connections.aclose()
 
     async def _run(self, script: Script, namespace: str, *arguments: str | int, writes: bool = False) -> Any:
@@ -245,6 +295,12 @@ class RedisStore:
             await self._connections.drop()
             raise store_unavailable("a primary that was replaced has answered")
         return answer
+
+
+def _look_again(answer: dict[str, Any]) -> bool:
+    """Whether a deletion was refused because the look for dependents that came with it is out of date."""
+    outcomes = [answer, *answer.get("results", ())]
+    return any(outcome.get("error") == "LOOK_AGAIN" for outcome in outcomes)
 
 
 def _refusal(write: Write, answer: dict[str, Any]) -> RegistryError:
@@ -284,6 +340,8 @@ def _refusal(write: Write, answer: dict[str, Any]) -> RegistryError:
             return too_many("tags", limits.TAGS_MAX, name)
         case "TAGS_TOO_LARGE", _:
             return tags_too_large(name, limits.TAGS_MAX_BYTES)
+        case "TOO_MANY_DELETED", _:
+            return too_many("version", limits.DELETED_VERSIONS_MAX, name)
         case "ALIASED", DeleteVersion(version=version):
             return version_aliased(name, version, sorted(answer["aliases"]))
         case "INCLUDED", DeleteVersion() | DeletePrompt():

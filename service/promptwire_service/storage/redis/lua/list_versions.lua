@@ -1,22 +1,21 @@
 #!lua flags=no-writes
 -- ARGV: [1] name, [2] the number that all are below, [3] most rows, [4] most bytes of text and tags once there is a row.
--- Returns {head, rows}, newest first, without deleted ones.
+-- Returns {head, rows}, newest first, without deleted ones, of which there are DELETED_VERSIONS_MAX at most: a hundred tombstones at a time.
 local name, most, budget = ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4])
-local latest = tonumber(redis.call('HGET', prompt_key(name), 'latest') or '0')
-local rows, bytes = {}, 0
-local function size(flat)
-  local sum = 0
-  for _, text in ipairs(flat) do sum = sum + #text end
-  return sum
-end
-for number = math.min(latest, tonumber(ARGV[2]) - 1), 1, -1 do
-  if #rows == most then break end
-  local version = string.format('%.0f', number)
-  local row = redis.call('HEXISTS', deleted_key(name), version) == 0 and version_row(name, version)
-  if row then
-    bytes = bytes + size(row[3]) + size(row[4])
-    if #rows > 0 and bytes > budget then break end
-    rows[#rows + 1] = row
+local prompt = redis.call('HMGET', prompt_key(name), 'latest', 'swept')
+local number = prompt[2] and 0 or math.min(tonumber(prompt[1] or '0'), tonumber(ARGV[2]) - 1)
+local rows, sum = {}, 0
+while number > 0 and #rows < most do
+  local numbers = {}
+  for one = number, math.max(1, number - 99), -1 do numbers[#numbers + 1] = string.format('%.0f', one) end
+  for index, deleted in ipairs(redis.call('HMGET', deleted_key(name), unpack(numbers))) do
+    if not deleted and #rows < most then
+      local row = version_row(name, numbers[index])
+      sum = sum + weight(row)
+      if #rows > 0 and sum > budget then return { head(), rows } end
+      rows[#rows + 1] = row
+    end
   end
+  number = number - #numbers
 end
 return { head(), rows }

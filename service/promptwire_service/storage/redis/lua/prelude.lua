@@ -4,8 +4,6 @@ local root = string.sub(KEYS[1], 1, -5)
 local META, LOG, NAMES, BELL = KEYS[1], root .. 'log', root .. 'names', root .. 'bell'
 local AUDIT, RELEASES, UNDONE = root .. 'audit', root .. 'releases', root .. 'undone'
 local DELETED, NUMBERS = root .. 'deleted', root .. 'numbers'
--- What META's `index` says once everything is listed in the indexes, as indexes.lua lists it.
-local INDEXED = '1'
 
 local function prompt_key(name) return root .. 'p:' .. name end
 local function aliases_key(name) return root .. 'a:' .. name end
@@ -15,7 +13,15 @@ local function version_tags_key(name, version) return root .. 'vt:' .. name .. '
 local function deleted_key(name) return root .. 'd:' .. name end
 local function history_key(name, alias) return root .. 'h:' .. name .. ':' .. alias end
 local function stack_key(name, alias) return root .. 'u:' .. name .. ':' .. alias end
-local function dependents_key(name, version) return root .. 'i:' .. name .. ':' .. version end
+local function dependents_key(name) return root .. 'i:' .. name end
+
+-- A version's number so that newer ones come first in byte order.
+local TURNED = 999999999999999
+local function turned(number) return string.format('%015.0f', TURNED - tonumber(number)) end
+-- Members of `i:<name>`: what includes a version of a prompt, newest version first, and then by name and number.
+local function dependent_member(version, by_name, by_version)
+  return turned(version) .. ':' .. by_name .. '\0' .. string.format('%015.0f', tonumber(by_version))
+end
 
 -- Where history is: {epoch, number}. The epoch joins the data set's own random id, which FLUSHALL or an empty store takes
 -- away, with the server's replication id, which fail-over and restart change; either one alone would miss the other's case.
@@ -43,10 +49,26 @@ local function version_row(name, version)
   return { name, version, fields, redis.call('HGETALL', version_tags_key(name, version)) }
 end
 
+-- About what a reply costs: its bytes, and 100 for each element. A script that reads rows ends once they cost WEIGHT_MAX, after
+-- the first one at the earliest, and the service asks again for the rest: 4 MiB, or 42,000 small elements.
+local WEIGHT_MAX = 4194304
+local function weight(value)
+  if type(value) ~= 'table' then return 100 + (type(value) == 'string' and #value or 0) end
+  local sum = 100
+  for _, part in ipairs(value) do sum = sum + weight(part) end
+  return sum
+end
+
 -- A target as aliases keep it: a version's number, or a split as JSON.
 local function versions_in(target)
   if string.sub(target, 1, 1) ~= '{' then return { target } end
   local versions = {}
   for _, segment in ipairs(cjson.decode(target).segments) do versions[#versions + 1] = segment[2] end
   return versions
+end
+
+-- Whether a version that was registered is there for readers: neither it nor its prompt is deleted.
+local function is_live(name, version)
+  local fields = redis.call('HMGET', prompt_key(name), 'latest', 'deleted')
+  return fields[1] and not fields[2] and redis.call('HEXISTS', deleted_key(name), version) == 0
 end

@@ -9,13 +9,6 @@ if content == 'text' then
   fields[#fields + 1] = 'messages'
 end
 
-local function size(value)
-  if type(value) == 'string' then return #value end
-  local sum = 0
-  for _, part in ipairs(value or {}) do sum = sum + size(part) end
-  return sum
-end
-
 local function row_of(name, version)
   if redis.call('HEXISTS', deleted_key(name), version) == 1 then return false end
   if content == 'all' then return version_row(name, version) end
@@ -37,7 +30,7 @@ for index = 3, #ARGV, 2 do
   if prompt == nil then prompt = prompt_row(name) end
   local there = prompt and redis.call('HEXISTS', prompt_key(name), 'deleted') == 0
   local row = there and version ~= '' and row_of(name, version)
-  bytes = bytes + size(row) + (known[name] == nil and size(prompt) or 0)
+  bytes = bytes + weight(row) + (known[name] == nil and weight(prompt) or 0)
   if #rows > 0 and bytes > budget then break end
   if known[name] == nil and there then prompts[#prompts + 1] = prompt end
   known[name] = prompt

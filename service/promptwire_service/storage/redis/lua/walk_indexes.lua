@@ -1,21 +1,22 @@
 #!lua flags=no-writes
 -- Members of indexes. ARGV: [1] as JSON: {limit, covers}, each cover a list of legs {key, lower, upper, expands}, bounds as
--- ZRANGEBYLEX takes them. Takes the cover with fewest members, the last one while there are no indexes yet, and returns
--- {head, whether there are, number of the cover from 1, its members in all, for each leg its first `limit` members}. Of a leg
+-- ZRANGEBYLEX takes them. Takes the cover with fewest members and returns {head, number of the cover from 1, its members in
+-- all, for each leg its first members, how many that are at most}: `limit`, or fewer where there are many legs. Of a leg
 -- that expands, prompts to versions, each name is followed by the highest number it ever had.
 local request = cjson.decode(ARGV[1])
-local indexed = redis.call('HGET', META, 'index') == INDEXED
 local chosen, fewest
-for number = indexed and 1 or #request.covers, #request.covers do
+for number, cover in ipairs(request.covers) do
   local sum = 0
-  for _, leg in ipairs(request.covers[number]) do
+  for _, leg in ipairs(cover) do
     sum = sum + redis.call('ZLEXCOUNT', root .. leg.key, leg.lower, leg.upper)
   end
   if not fewest or sum < fewest then chosen, fewest = number, sum end
 end
+-- 20,000 members of all legs together.
+local limit = math.max(1, math.min(request.limit, math.floor(20000 / #request.covers[chosen])))
 local lists = {}
 for index, leg in ipairs(request.covers[chosen]) do
-  local members = redis.call('ZRANGEBYLEX', root .. leg.key, leg.lower, leg.upper, 'LIMIT', 0, request.limit)
+  local members = redis.call('ZRANGEBYLEX', root .. leg.key, leg.lower, leg.upper, 'LIMIT', 0, limit)
   lists[index] = members
   if leg.expands then
     lists[index] = {}
@@ -25,4 +26,4 @@ for index, leg in ipairs(request.covers[chosen]) do
     end
   end
 end
-return { head(), indexed and 1 or 0, chosen, fewest, lists }
+return { head(), chosen, fewest, lists, limit }

@@ -16,14 +16,31 @@ if earlier[1] then
   return { head(), earlier[2] }
 end
 
--- Operations read through what is staged and write to it; nothing is written to the store before all of them agreed. Numbers
--- travel as strings: Lua's would lose digits past 2^53.
-local staged, later = {}, {}
+-- Operations read through what is staged and write to it; nothing is written to the store before all of them agreed. What was
+-- read is held: the steps of a release ask for much the same. Numbers travel as strings: Lua's would lose digits past 2^53.
+local staged, held, later = {}, {}, {}
+-- Hashes that this write begins, so that there is nothing in them yet, and by how much others have grown.
+local fresh, grown = {}, {}
+
+local function read(key, field)
+  if fresh[key] then return false end
+  held[key] = held[key] or {}
+  if held[key][field] == nil then held[key][field] = redis.call('HGET', key, field) end
+  return held[key][field]
+end
+
+-- Reads some fields at once that will be asked for.
+local function prefetch(key, ...)
+  if held[key] then return end
+  held[key] = {}
+  local values = redis.call('HMGET', key, ...)
+  for index, field in ipairs({ ... }) do held[key][field] = values[index] end
+end
 
 local function get(key, field)
   local value = staged[key] and staged[key][field]
   if value ~= nil then return value end
-  return redis.call('HGET', key, field)
+  return read(key, field)
 end
 
 local function set(key, field, value)
@@ -31,21 +48,31 @@ local function set(key, field, value)
   staged[key][field] = value
 end
 
+-- Sets a field of a hash whose fields are counted.
+local function put(key, field, value)
+  grown[key] = (grown[key] or 0) + (value and 1 or 0) - (get(key, field) and 1 or 0)
+  set(key, field, value)
+end
+
+local function count(key)
+  held[key] = held[key] or {}
+  held[key][''] = held[key][''] or redis.call('HLEN', key)
+  return held[key][''] + (grown[key] or 0)
+end
+
 local function all(key)
   local fields, flat = {}, redis.call('HGETALL', key)
-  for index = 1, #flat, 2 do fields[flat[index]] = flat[index + 1] end
+  held[key] = held[key] or {}
+  for index = 1, #flat, 2 do
+    fields[flat[index]] = flat[index + 1]
+    held[key][flat[index]] = flat[index + 1]
+  end
   for field, value in pairs(staged[key] or {}) do fields[field] = value or nil end
   return fields
 end
 
 local function clear(key)
   for field in pairs(all(key)) do set(key, field, false) end
-end
-
-local function count(key)
-  local sum = 0
-  for _ in pairs(all(key)) do sum = sum + 1 end
-  return sum
 end
 
 local function sorted(fields)
@@ -59,25 +86,27 @@ local function defer(...) later[#later + 1] = { ... } end
 
 local function flush()
   for key, fields in pairs(staged) do
-    if is_listed(key) then
-      for field, value in pairs(fields) do reindex(key, field, redis.call('HGET', key, field), value) end
-    end
-    -- A few at a time: unpack has a limit.
-    local sets, removed = {}, {}
+    local sets, removed, listed = {}, {}, listed_fields(key)
     for field, value in pairs(fields) do
+      if listed[field] then reindex(key, field, read(key, field), value) end
       if value then
         sets[#sets + 1] = field
         sets[#sets + 1] = value
-        if #sets >= 200 then redis.call('HSET', key, unpack(sets)); sets = {} end
       else
         removed[#removed + 1] = field
-        if #removed >= 200 then redis.call('HDEL', key, unpack(removed)); removed = {} end
       end
     end
-    if #sets > 0 then redis.call('HSET', key, unpack(sets)) end
-    if #removed > 0 then redis.call('HDEL', key, unpack(removed)) end
+    call_in_parts('HSET', key, sets)
+    call_in_parts('HDEL', key, removed)
   end
-  for _, command in ipairs(later) do redis.call(unpack(command)) end
+  for _, command in ipairs(later) do
+    if type(command[1]) == 'function' then
+      command[1](unpack(command, 2))
+    else
+      redis.call(unpack(command))
+    end
+  end
+  write_indexes()
 end
 
 local undoing = false
@@ -103,10 +132,21 @@ local function leads_to(target, version)
   return false
 end
 
-local function latest_of(name)
-  local version = tonumber(get(prompt_key(name), 'latest') or '0')
-  while version > 0 and get(deleted_key(name), string.format('%.0f', version)) do version = version - 1 end
-  return string.format('%.0f', version)
+-- The newest version that is not deleted, '0' when all are; the prompt keeps its number.
+local function latest_of(name) return get(prompt_key(name), 'newest') or '0' end
+
+-- The newest one below a number. Reads a hundred tombstones at a time; there are DELETED_VERSIONS_MAX at most.
+local function newest_below(name, version)
+  local number = tonumber(version) - 1
+  while number > 0 do
+    local numbers = {}
+    for one = number, math.max(1, number - 99), -1 do numbers[#numbers + 1] = string.format('%.0f', one) end
+    for index, deleted in ipairs(redis.call('HMGET', deleted_key(name), unpack(numbers))) do
+      if not deleted then return numbers[index] end
+    end
+    number = number - #numbers
+  end
+  return '0'
 end
 
 local function missing_version(name, version)
@@ -137,7 +177,7 @@ local moved = {}
 local function move_alias(name, alias, to, going_back)
   local from = get(aliases_key(name), alias) or '0'
   if not going_back and undoing then going_back = { since = tonumber(request.undoes), kind = 'undo' } end
-  set(aliases_key(name), alias, to ~= '0' and to)
+  put(aliases_key(name), alias, to ~= '0' and to)
   defer('XADD', history_key(name, alias), revision .. '-*', 'time', time, 'actor', request.actor, 'reason', request.reason,
     'request_id', request.request_id, 'from', from, 'to', to, 'back', going_back and going_back.kind or '',
     'undoes', request.undoes or '')
@@ -151,25 +191,22 @@ local function move_alias(name, alias, to, going_back)
   return { target = to, previous = from }
 end
 
--- Who includes a version, of all that are not deleted: {"name:version", ...}.
-local function dependents_of(name, version)
+-- A refusal when others include what is to be deleted. Looking for them may take many steps, so the service does it first:
+-- `dependents` are some that it found, `looked` is {epoch, number} from before it looked. Nobody can have come to include it
+-- since, unless by a registration, which the prompt keeps as `included`, or by an undeletion.
+local function included(operation)
   local found = {}
-  for _, member in ipairs(sorted(all(dependents_key(name, version)))) do
+  for _, member in ipairs(operation.dependents) do
     local by_name, by_version = string.match(member, '^(.*):(%d+)$')
-    if not get(prompt_key(by_name), 'deleted') and not get(deleted_key(by_name), by_version) then
-      found[#found + 1] = member
-    end
+    if is_live(by_name, by_version) then found[#found + 1] = member end
   end
-  return found
-end
-
-local function purge_version(name, version)
-  local includes = get(version_key(name, version), 'includes_of')
-  for _, include in ipairs(includes and cjson.decode(includes) or {}) do
-    set(dependents_key(include.name, include.version), name .. ':' .. version, false)
+  if #found > 0 then return { error = 'INCLUDED', dependents = found } end
+  local since = tonumber(operation.looked[2])
+  if #operation.dependents > 0 or operation.looked[1] ~= head()[1]
+    or tonumber(get(prompt_key(operation.name), 'included') or '0') > since
+    or tonumber(get(META, 'undeleted') or '0') > since then
+    return { error = 'LOOK_AGAIN' }
   end
-  clear(version_key(name, version))
-  clear(version_tags_key(name, version))
 end
 
 -- Each kind of operation stages what it does and returns its result, or a refusal; `true` for "nothing to do".
@@ -197,10 +234,12 @@ function kinds.register(operation)
   if not last then
     set(prompt_key(name), 'author', request.actor)
     set(prompt_key(name), 'created', time)
-    defer('ZADD', NAMES, 0, name)
+    defer(note, additions, NAMES, name)
   end
   set(prompt_key(name), 'latest', version)
+  set(prompt_key(name), 'newest', version)
   local key = version_key(name, version)
+  fresh[key], fresh[version_tags_key(name, version)] = true, true
   for field, text in pairs(operation.content) do set(key, field, text) end
   set(key, 'digest', operation.digest)
   set(key, 'message', operation.commit_message)
@@ -210,7 +249,8 @@ function kinds.register(operation)
   for tag, value in pairs(operation.tags) do set(version_tags_key(name, version), tag, value) end
   if #operation.includes > 0 then set(key, 'includes_of', cjson.encode(operation.includes)) end
   for _, include in ipairs(operation.includes) do
-    set(dependents_key(include.name, include.version), name .. ':' .. version, '1')
+    defer(note, additions, dependents_key(include.name), dependent_member(include.version, name, version))
+    set(prompt_key(include.name), 'included', revision)
   end
   changed('version_registered', name, { version = version })
   return { version = version }
@@ -302,15 +342,17 @@ function kinds.delete_version(operation)
   local name, version = operation.name, operation.version
   local missing = missing_version(name, version)
   if missing then return missing end
-  local dependents = dependents_of(name, version)
-  if #dependents > 0 then return { error = 'INCLUDED', dependents = dependents } end
+  local refusal = included(operation)
+  if refusal then return refusal end
   local aliases = {}
   for _, alias in ipairs(sorted(all(aliases_key(name)))) do
     if leads_to(get(aliases_key(name), alias), version) then aliases[#aliases + 1] = alias end
   end
   if #aliases > 0 and not operation.drop_aliases then return { error = 'ALIASED', aliases = aliases } end
+  if count(deleted_key(name)) >= tonumber(operation.deleted_max) then return { error = 'TOO_MANY_DELETED' } end
   for _, alias in ipairs(aliases) do move_alias(name, alias, '0') end
   set(deleted_key(name), version, time)
+  if version == latest_of(name) then set(prompt_key(name), 'newest', newest_below(name, version)) end
   defer('ZADD', DELETED, time, 'v:' .. name .. ':' .. version)
   changed('version_deleted', name, { version = version })
   return {}
@@ -323,6 +365,8 @@ function kinds.undelete_version(operation)
   end
   if not get(deleted_key(name), version) then return { error = 'NOT_DELETED' } end
   set(deleted_key(name), version, false)
+  set(META, 'undeleted', revision)
+  if tonumber(version) > tonumber(latest_of(name)) then set(prompt_key(name), 'newest', version) end
   defer('ZREM', DELETED, 'v:' .. name .. ':' .. version)
   changed('version_undeleted', name, { version = version })
   return {}
@@ -330,13 +374,8 @@ end
 
 function kinds.delete_prompt(operation)
   local name = operation.name
-  local others = {}
-  for number = 1, tonumber(get(prompt_key(name), 'latest')) do
-    for _, member in ipairs(dependents_of(name, string.format('%.0f', number))) do
-      if string.match(member, '^(.*):%d+$') ~= name then others[#others + 1] = member end
-    end
-  end
-  if #others > 0 then return { error = 'INCLUDED', dependents = others } end
+  local refusal = included(operation)
+  if refusal then return refusal end
   set(prompt_key(name), 'deleted', time)
   defer('ZREM', NAMES, name)
   defer('ZADD', DELETED, time, 'p:' .. name)
@@ -347,41 +386,50 @@ end
 function kinds.undelete_prompt(operation)
   local name = operation.name
   if not get(prompt_key(name), 'deleted') then return { error = 'NOT_DELETED' } end
+  -- Its purge has begun: versions are gone.
+  if get(prompt_key(name), 'swept') then return { error = 'PROMPT_NOT_FOUND' } end
   set(prompt_key(name), 'deleted', false)
-  defer('ZADD', NAMES, 0, name)
+  set(META, 'undeleted', revision)
+  defer(note, additions, NAMES, name)
   defer('ZREM', DELETED, 'p:' .. name)
   changed('prompt_undeleted', name, {})
   return {}
 end
 
+-- A prompt without its versions, which sweep.lua has taken away.
+local function purge_prompt(name)
+  set(NUMBERS, name, get(prompt_key(name), 'latest'))
+  local aliases = sorted(all(aliases_key(name)))
+  for _, alias in ipairs(aliases) do move_alias(name, alias, '0') end
+  clear(tags_key(name))
+  clear(prompt_key(name))
+  defer('UNLINK', deleted_key(name))
+  changed('prompt_purged', name, {})
+  return 1 + #aliases
+end
+
+-- How many aliases and versions one purge removes, and up to a prompt's more.
+local PURGED_AT_ONCE = 1000
+
 function kinds.purge(operation)
   local due = redis.call('ZRANGEBYSCORE', DELETED, '-inf', '(' .. operation.before, 'LIMIT', 0, tonumber(operation.limit))
+  local purged, touched = 0, 0
   for _, member in ipairs(due) do
-    defer('ZREM', DELETED, member)
+    if touched >= PURGED_AT_ONCE then break end
     local kind, rest = string.match(member, '^(.):(.*)$')
-    if kind == 'p' then
-      local last = get(prompt_key(rest), 'latest')
-      for number = 1, tonumber(last) do
-        local version = string.format('%.0f', number)
-        purge_version(rest, version)
-        defer('ZREM', DELETED, 'v:' .. rest .. ':' .. version)
-      end
-      set(NUMBERS, rest, last)
-      for _, alias in ipairs(sorted(all(aliases_key(rest)))) do move_alias(rest, alias, '0') end
-      clear(tags_key(rest))
-      clear(deleted_key(rest))
-      clear(prompt_key(rest))
-      changed('prompt_purged', rest, {})
-    else
+    if kind == 'v' then
       local name, version = string.match(rest, '^(.*):(%d+)$')
-      -- It may have gone with its prompt a moment ago.
-      if get(version_key(name, version), 'etag') then
-        purge_version(name, version)
-        changed('version_purged', name, { version = version })
-      end
+      defer('ZREM', DELETED, member)
+      defer(remove_version, name, version)
+      changed('version_purged', name, { version = version })
+      purged, touched = purged + 1, touched + 1
+    elseif request.dry_run or tonumber(get(prompt_key(rest), 'swept') or '0') >= tonumber(get(prompt_key(rest), 'latest')) then
+      defer('ZREM', DELETED, member)
+      touched = touched + purge_prompt(rest)
+      purged = purged + 1
     end
   end
-  return { purged = #due }
+  return { purged = purged }
 end
 
 local UNDELETES = { undelete_prompt = true, purge = true }
@@ -389,6 +437,7 @@ local UNDELETES = { undelete_prompt = true, purge = true }
 local function carry_out(operation, expected_etag)
   local name = operation.name
   if operation.kind ~= 'purge' then
+    prefetch(prompt_key(name), 'latest', 'newest', 'etag', 'deleted', 'updated')
     local latest = get(prompt_key(name), 'latest')
     if not latest and operation.kind ~= 'register' then return { error = 'PROMPT_NOT_FOUND' } end
     local etag = get(prompt_key(name), 'etag') or '0'
@@ -399,19 +448,20 @@ local function carry_out(operation, expected_etag)
 end
 
 -- The changes without long tags, for what is kept for ever.
-local function for_ever()
-  local kept = {}
+local function for_ever(encoded)
+  local kept, shortened = {}, false
   for index, change in ipairs(changes) do
     kept[index] = change
     if change.tags then
       local tags = {}
+      shortened = true
       for tag, value in pairs(change.tags) do
         tags[tag] = #value <= 256 and value or ('<' .. #value .. ' bytes>')
       end
       kept[index] = { kind = change.kind, name = change.name, version = change.version, tags = tags }
     end
   end
-  return cjson.encode(kept)
+  return shortened and cjson.encode(kept) or encoded
 end
 
 local function refuse(error) return { head(), cjson.encode(error) } end
@@ -440,15 +490,15 @@ end
 
 if #changes > 0 then
   set(META, 'revision', revision)
-  if revision == '1' then set(META, 'index', INDEXED) end
   if not get(META, 'id') then set(META, 'id', ARGV[2]) end
+  local encoded = cjson.encode(changes)
   local entry = { 'time', time, 'actor', request.actor, 'reason', request.reason, 'request_id', request.request_id }
-  defer('XADD', LOG, 'MAXLEN', '~', ARGV[4], revision .. '-0', 'changes', cjson.encode(changes), unpack(entry))
+  defer('XADD', LOG, 'MAXLEN', '~', ARGV[4], 'LIMIT', 1000, revision .. '-0', 'changes', encoded, unpack(entry))
   for field, value in pairs({ release = request.release, undoes = request.undoes, abandons = undoing and '1' or nil }) do
     entry[#entry + 1] = field
     entry[#entry + 1] = value
   end
-  local kept = for_ever()
+  local kept = for_ever(encoded)
   defer('XADD', AUDIT, revision .. '-0', 'changes', kept, unpack(entry))
   if request.release then defer('XADD', RELEASES, revision .. '-0', 'changes', kept, unpack(entry)) end
   defer(ARGV[5], BELL, revision)
