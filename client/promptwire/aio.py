@@ -345,9 +345,11 @@ class AsyncClient:
         metrics: Mapping[str, float],
         run_id: str | None = None,
         tags: Mapping[str, str] | None = None,
+        *,
+        key: str | None = None,
     ) -> None:
         """See Client.log_prompt_metrics."""
-        await drive(self._core.observe(prompt, metrics, run_id, tags))
+        await drive(self._core.observe(prompt, metrics, run_id, tags, key))
 
     async def flush_prompt_metrics(self, timeout: float = 10.0) -> None:
         """See Client.flush_prompt_metrics."""

@@ -441,15 +441,22 @@ class Client:
         metrics: Mapping[str, float],
         run_id: str | None = None,
         tags: Mapping[str, str] | None = None,
+        *,
+        key: str | None = None,
     ) -> None:
-        """Notes what was observed of a prompt: a PromptVersion, or a reference, whose alias is noted as well.
+        """Notes what was observed of a version: log the PromptVersion that was used. It remembers the alias by which
+        it was loaded, which is noted as well.
+
+        A reference stands for the version that it means at this moment, which is another one than was used if the alias
+        moved since. Of a split alias it means the version of `key`, as in load_prompt, and without one nothing:
+        InvalidArgumentError. A PromptVersion needs no key.
 
         Returns at once: observations are sent in the background, about once a second, each once, and the last ones
         when the client closes. While the service is out of reach up to 20,000 wait; `status()` tells how many, and how
         many were dropped. `run_id` becomes a tag. Raises InvalidArgumentError, and what load_prompt does for a
         reference that was not loaded yet.
         """
-        run(self._core.observe(prompt, metrics, run_id, tags))
+        run(self._core.observe(prompt, metrics, run_id, tags, key))
 
     def flush_prompt_metrics(self, timeout: float = 10.0) -> None:
         """Returns once the service has taken all that was logged. Raises UnavailableError when it has not in time."""

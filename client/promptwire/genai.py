@@ -341,9 +341,11 @@ def log_prompt_metrics(
     metrics: Mapping[str, float],
     run_id: str | None = None,
     tags: Mapping[str, str] | None = None,
+    *,
+    key: str | None = None,
 ) -> None:
     """See Client.log_prompt_metrics."""
-    get_client().log_prompt_metrics(prompt, metrics, run_id, tags)
+    get_client().log_prompt_metrics(prompt, metrics, run_id, tags, key=key)
 
 
 def flush_prompt_metrics(timeout: float = 10.0) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from promptwire.domain.content import Content, Include
 from promptwire.domain.references import SCHEME
+from promptwire.domain.splits import Split
 from promptwire.domain.template import MissingVariablesError, RenderingError
 from promptwire.domain.templates import Template, template_of
 from promptwire.errors import RenderError
@@ -33,6 +34,10 @@ class PromptVersion:
     tags: Mapping[str, str] = field(default_factory=ReadOnlyDict[str], hash=False)
     aliases: tuple[str, ...] = ()
     """Aliases that point at this version, sorted, without `latest`."""
+    alias: str = field(default="", compare=False)
+    """Alias by which it was loaded; empty when it was loaded by its number, as the newest one, or not by a load."""
+    split: Split | None = field(default=None, compare=False)
+    """How that alias was split when it was loaded by it; None when the alias was not split."""
     author: str = ""
     creation_timestamp: int = 0
     """Milliseconds since 1970, by the store's clock."""

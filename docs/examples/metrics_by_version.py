@@ -23,7 +23,7 @@ for _ in range(200):
         prompt = client.load_prompt(f"telco@{alias}")
         # ... the agent answers with it ...
         client.log_prompt_metrics(
-            f"telco@{alias}",
+            prompt,  # which knows its version, and the alias that it was loaded by
             {
                 "quality": chance.gauss(quality, 0.05),
                 "latency_ms": chance.gauss(latency, 110),

@@ -53,7 +53,7 @@ class Aliases:
     def __init__(self, store: Store, namespace: str) -> None:
         self.store = store
         self.namespace = namespace
-        self._registry = Registry(
+        self.registry = Registry(
             store=store, store_info=cast(Any, None), reader=cast(Any, None), observer=cast(Any, None), started_ms=0
         )
 
@@ -83,13 +83,13 @@ class Aliases:
             for alias, version in versions.items()
         ]
         released = await release(
-            self._registry, namespace=self.namespace, title="Friday", steps=steps, dry_run=False, options=_options()
+            self.registry, namespace=self.namespace, title="Friday", steps=steps, dry_run=False, options=_options()
         )
         return released.revision.number
 
     async def undo(self, number: int, request_id: str = "") -> int:
         options = _options(request_id)
-        undone = await undo_release(self._registry, namespace=self.namespace, number=number, options=options)
+        undone = await undo_release(self.registry, namespace=self.namespace, number=number, options=options)
         return undone.revision.number
 
     async def live(self, alias: str = "production") -> Target:
@@ -322,6 +322,24 @@ async def test_a_roll_back_does_no_more_work_in_a_longer_history(start_topology:
     finally:
         await server.aclose()
         await store.close()
+
+
+async def test_a_release_of_one_prompt_may_expect_its_etag(aliases: Aliases) -> None:
+    await aliases.set(1)
+
+    async def move(etag: int, *names: str) -> None:
+        steps = [MoveStep(name=name, alias="staging", version=1) for name in names]
+        options = WriteOptions(request_id=uuid.uuid4().hex, expected_etag=etag)
+        await release(
+            aliases.registry, namespace=aliases.namespace, title="x", steps=steps, dry_run=False, options=options
+        )
+
+    with pytest.raises(RegistryError, match="changed since it was read"):
+        await move(VERSIONS, NAME)
+    with pytest.raises(RegistryError, match="all of one prompt"):
+        await move(VERSIONS + 1, NAME, "other")
+    await move(VERSIONS + 1, NAME)
+    assert await aliases.live("staging") == 1
 
 
 # A model that knows all of history, as a tree: each state knows the one that it came after.

@@ -1,17 +1,24 @@
 """Observations from agents to reports and champions, through a real service."""
 
+import asyncio
+import copy
 import json
+import pickle
 import random
 import subprocess
 import sys
 import textwrap
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 import promptwire
+from promptwire import genai
+from promptwire._core import core
 from promptwire.cli.app import app
 from tests.support.service import ServiceProcess, running_service
 
@@ -122,6 +129,166 @@ def test_a_program_that_ends_leaves_nothing_behind(
     assert [one.count for one in tour.query_prompt_metrics("support")] == [1_500]
 
 
+Means = dict[int, tuple[int, float]]
+
+
+def means(client: promptwire.Client, **options: Any) -> Means:
+    """Count and mean of `value`, by version."""
+    client.flush_prompt_metrics()
+    return {one.version: (one.count, one.mean) for one in client.query_prompt_metrics("support", "value", **options)}
+
+
+@pytest.fixture
+def split(tour: promptwire.Client) -> promptwire.Client:
+    """With `ab` split in halves between the first two versions."""
+    tour.set_prompt_alias_split("support", "ab", {1: 50, 2: 50})
+    return tour
+
+
+USERS = [f"user-{number}" for number in range(200)]
+
+
+def test_metrics_of_a_split_are_booked_on_the_version_that_was_used(split: promptwire.Client) -> None:
+    exact = {}
+    for user in USERS:
+        prompt = split.load_prompt("support@ab", key=user)
+        assert (prompt.alias, prompt.split) == ("ab", split.get_prompt("support").splits["ab"])
+        split.log_prompt_metrics(prompt, {"value": float(prompt.version)})
+        exact[prompt.version] = exact.get(prompt.version, 0) + 1
+    assert means(split) == means(split, alias="ab") == {1: (exact[1], 1.0), 2: (exact[2], 2.0)}
+    for _ in range(50):
+        drawn = split.load_prompt("support@ab")
+        split.log_prompt_metrics(drawn, {"value": float(drawn.version)})
+    assert {version: mean for version, (_, mean) in means(split, alias="ab").items()} == {1: 1.0, 2: 2.0}
+    assert means(split, alias="production") == {}
+    by_number = split.load_prompt("support/1")
+    assert (by_number.alias, by_number.split) == ("", None)
+    assert by_number == next(one for one in map(split.load_prompt, ["support@variant_a"]) if one.alias == "variant_a")
+
+
+def test_a_reference_that_leads_to_a_split_is_refused_without_a_key(
+    split: promptwire.Client, service: ServiceProcess, namespace: str
+) -> None:
+    told: list[promptwire.Exposure] = []
+    with promptwire.Client(service.target, namespace=namespace, on_exposure=told.append) as client:
+        with pytest.raises(promptwire.InvalidArgumentError, match=r"is split: log the PromptVersion .* key="):
+            client.log_prompt_metrics("support@ab", {"value": 1.0})
+        for user in USERS:
+            used = split.load_prompt("support@ab", key=user).version
+            client.log_prompt_metrics("support@ab", {"value": float(used)}, key=user)
+            client.log_prompt_metrics("support@variant_a", {"value": 1.0}, key=user)  # as in load_prompt: needs none
+        found = means(client, alias="ab")
+        assert sum(count for count, _ in found.values()) == len(USERS)
+        assert {version: mean for version, (_, mean) in found.items()} == {1: 1.0, 2: 2.0}
+        assert told == [], "to log is not to show somebody a version"
+
+
+def test_an_alias_that_moves_between_load_and_log_does_not_misattribute(split: promptwire.Client) -> None:
+    split.set_prompt_alias("support", "production", 1)
+    used = split.load_prompt("support@production")
+    drawn = split.load_prompt("support@ab", key="user-7")
+    held = split.handle("support@production").current
+    split.set_prompt_alias("support", "production", 2)
+    split.set_prompt_alias("support", "ab", 3)
+    assert split.load_prompt("support@production").version == 2
+    for prompt in (used, held, pickle.loads(pickle.dumps(used)), copy.deepcopy(used), copy.copy(used)):
+        split.log_prompt_metrics(prompt, {"value": 1.0})
+    split.log_prompt_metrics(drawn, {"value": float(drawn.version)}, tags={"of": "split"})
+    assert means(split, alias="production") == {1: (5, 1.0)}
+    assert means(split, tags={"of": "split"}, alias="ab") == {drawn.version: (1, float(drawn.version))}
+    split.log_prompt_metrics("support@production", {"value": 2.0})  # what it means at this moment
+    assert means(split, alias="production") == {1: (5, 1.0), 2: (1, 2.0)}
+
+
+async def test_every_way_to_load_remembers_by_which_alias(
+    split: promptwire.Client, service: ServiceProcess, namespace: str
+) -> None:
+    split.set_prompt_alias("support", "production", 2)
+    now = datetime.now(UTC)
+    with promptwire.Client(service.target, namespace=namespace) as client:
+        config = client.load_config({"prompts": {"support": "support@production"}})
+        plain = [
+            client.load_prompt("support@production"),
+            client.load_prompt("prompts:/support@production"),
+            client.load_prompt("support@production", consistency="strong"),
+            client.load_prompts(["support@production"])[0],
+            client.handle("support@production").current,
+            config["support"].current,
+            config.load("support"),
+            client.get_prompt_version_by_alias("support", "production"),
+            client.load_prompt_as_of("support@production", now + timedelta(seconds=1)),
+        ]
+        assert [(one.version, one.alias, one.split) for one in plain] == [(2, "production", None)] * len(plain)
+        drawn = [
+            client.load_prompt("support@ab", key="user-7"),
+            client.load_prompt("support@ab", key="user-7"),
+            client.load_prompt("support@ab", consistency="strong", key="user-7"),
+            *client.load_prompts(["support@ab", "support@ab"], key="user-7"),
+            client.get_prompt_version_by_alias("support", "ab"),
+        ]
+        assert all(one.alias == "ab" and one.split for one in drawn)
+        assert drawn[0] is drawn[1]
+        others = [client.load_prompt("support"), client.load_prompt("support/2"), client.load_prompt("support@latest")]
+        assert [one.alias for one in others] == ["", "", ""]
+        client.wait_for_ready(["support@production", "support@ab"])
+        split.set_prompt_alias("support", "production", 3)
+        deadline = time.monotonic() + 20
+        while client.load_prompt("support@production").version != 3:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.002)
+        assert client.load_prompt("support@production").alias == config["support"].current.alias == "production"
+    async with promptwire.AsyncClient(service.target, namespace=namespace) as client:
+        assert (await client.load_prompt("support@production")).alias == "production"
+        used = await client.load_prompt("support@ab", key="user-7")
+        assert (used.alias, used.version) == ("ab", drawn[0].version)
+        await client.log_prompt_metrics(used, {"value": float(used.version)})
+        await client.log_prompt_metrics("support@ab", {"value": float(used.version)}, key="user-7")
+        with pytest.raises(promptwire.InvalidArgumentError, match="is split"):
+            await client.log_prompt_metrics("support@ab", {"value": 1.0})
+        await client.flush_prompt_metrics()
+    genai.configure(service.target, namespace=namespace)
+    genai.log_prompt_metrics(genai.load_prompt("support@ab", key="user-7"), {"value": float(used.version)})
+    genai.log_prompt_metrics("support@ab", {"value": float(used.version)}, key="user-7")
+    genai.flush_prompt_metrics()
+    assert means(split, alias="ab") == {used.version: (4, float(used.version))}
+
+
+def test_the_champion_of_a_split_is_the_better_version(split: promptwire.Client) -> None:
+    """Booked by chance, as a reference once was, the means would be nearly equal, and the winner anybody."""
+    draws = random.Random(7)
+    for user in USERS:
+        prompt = split.load_prompt("support@ab", key=user)
+        split.log_prompt_metrics(prompt, {"value": draws.gauss(float(prompt.version), 0.05)})
+    split.flush_prompt_metrics()
+    chosen = split.choose_champion("support", "value", [1, 2], apply=True, also=["ab"])
+    assert chosen.version == 2
+    (against,) = chosen.comparisons
+    assert against.difference == pytest.approx(1.0, abs=0.05)
+    prompt = split.get_prompt("support")
+    assert (prompt.aliases["champion"], prompt.aliases["ab"], dict(prompt.splits)) == (2, 2, {})
+
+
+def test_a_champion_does_not_move_a_split_that_changed_meanwhile(
+    split: promptwire.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for user in USERS:
+        prompt = split.load_prompt("support@ab", key=user)
+        split.log_prompt_metrics(prompt, {"value": float(prompt.version) + 0.001 * (len(user) % 2)})
+    split.flush_prompt_metrics()
+    choose = core.choose
+
+    def choose_slowly(*arguments: Any, **options: Any) -> promptwire.Champion:
+        split.set_prompt_alias_split("support", "ab", {1: 10, 2: 90})
+        return choose(*arguments, **options)
+
+    monkeypatch.setattr(core, "choose", choose_slowly)
+    with pytest.raises(promptwire.ConflictError, match="changed since it was read"):
+        split.choose_champion("support", "value", [1, 2], apply=True, also=["ab"])
+    assert "champion" not in split.get_prompt("support").aliases
+    with pytest.raises(promptwire.ConflictError, match="not absent as expected"):
+        split.release("by hand", [promptwire.Move(name="support", alias="ab", version=2, expected_version=0)])
+
+
 def test_the_champion_is_chosen_if_surely_one_is_best(tour: promptwire.Client) -> None:
     few = tour.choose_champion("support", "quality", ["variant_a", "variant_b"])
     assert few.version is None
@@ -152,6 +319,17 @@ def test_the_command_line_logs_reports_draws_and_chooses(
         return result.stdout
 
     observe(tour)
+    tour.set_prompt_alias_split("support", "ab", {2: 50, 3: 50})
+    refused = CliRunner().invoke(
+        app, ["--target", service.target, "--namespace", namespace, "metrics", "log", "support@ab", "quality=1"]
+    )
+    assert refused.exit_code == 2
+    assert "name the version that was used (support/2, support/3), or give --key" in " ".join(refused.output.split())
+    logged = json.loads(run("metrics", "log", "support@ab", "value=1", "--key", "user-7", "--json"))
+    used = tour.load_prompt("support@ab", key="user-7").version
+    assert (logged["version"], logged["alias"]) == (used, "ab")
+    (found,) = json.loads(run("metrics", "report", "support", "--alias", "ab", "--json"))
+    assert (found["version"], found["count"]) == (used, 1)
     assert run("metrics", "log", "support@variant_a", "quality=0.9", "--tag", "by=hand").startswith(
         "support/1: quality=0.9"
     )

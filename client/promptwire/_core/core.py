@@ -31,7 +31,6 @@ from promptwire._core.wanted import ANY, Wanted
 from promptwire._core.watch import Signal, Watch
 from promptwire.champions import Champion, choose, no_observations
 from promptwire.domain import limits
-from promptwire.domain.names import LATEST
 from promptwire.domain.references import Reference
 from promptwire.errors import NotFoundError, PromptwireError, StaleError, UnavailableError, VersionNotFoundError
 from promptwire.handle import Handle
@@ -146,10 +145,9 @@ class Core:
             return None
         bucket = meaning.split.bucket(meaning.alias, split_key)
         reference = meaning.reference(meaning.split.version_in(bucket))
-        version = self.live.entries.get(reference) or self.live.find(reference)
-        if not isinstance(version, PromptVersion):
-            return None
-        self._exposures.tell(written, meaning, bucket, split_key)
+        version = self.live.pick(reference, meaning.alias, meaning.split)
+        if version is not None:
+            self._exposures.tell(written, meaning, bucket, split_key)
         return version
 
     def load(self, written: object, wanted: Wanted = ANY, split_key: object = None) -> Steps[PromptVersion]:
@@ -157,10 +155,10 @@ class Core:
         return (yield from self.load_all([written], wanted, split_key))[0]
 
     def load_all(
-        self, written: Iterable[object], wanted: Wanted = ANY, split_key: object = None
+        self, written: Iterable[object], wanted: Wanted = ANY, split_key: object = None, exposes: bool = True
     ) -> Steps[list[PromptVersion]]:
         """What the references mean, in their order; those that have to be asked for take one round trip, and one more
-        the versions of split aliases.
+        the versions of split aliases. `exposes`: somebody is going to see them, which the application is told.
         """
         key = None if split_key is None else checks.text(split_key, "key")
         references = [checks.key(one) for one in written]
@@ -170,7 +168,7 @@ class Core:
             if not splits:
                 break
             try:
-                return (yield from self._pick(references, meanings, wanted, key))
+                return (yield from self._pick(references, meanings, wanted, key, exposes))
             except VersionNotFoundError:
                 # It was deleted between the two reads, and the alias does not lead to it any more.
                 if attempt == _PICKS - 1:
@@ -178,7 +176,7 @@ class Core:
         return [one for one in meanings if isinstance(one, PromptVersion)]
 
     def _pick(
-        self, references: Sequence[str], meanings: Sequence[Meaning], wanted: Wanted, key: str | None
+        self, references: Sequence[str], meanings: Sequence[Meaning], wanted: Wanted, key: str | None, exposes: bool
     ) -> Steps[list[PromptVersion]]:
         """Loads, for each split alias, the version of the key's bucket by its number."""
         buckets = {
@@ -189,13 +187,17 @@ class Core:
             for index, one in enumerate(meanings)
         ]
         loaded = yield from self._meanings([chosen[index] for index in buckets], wanted)
-        picked = dict(zip(buckets, loaded, strict=True))
-        for index, bucket in buckets.items():
+        versions = dict(enumerate(meanings))
+        for (index, bucket), version in zip(buckets.items(), loaded, strict=True):
             split = meanings[index]
             assert isinstance(split, SplitAlias)
-            self._exposures.tell(references[index], split, bucket, key)
-        versions = [picked.get(index, one) for index, one in enumerate(meanings)]
-        return [one for one in versions if isinstance(one, PromptVersion)]
+            assert isinstance(version, PromptVersion)
+            if exposes:
+                self._exposures.tell(references[index], split, bucket, key)
+            versions[index] = self.live.pick(chosen[index], split.alias, split.split, version) or replace(
+                version, alias=split.alias, split=split.split
+            )
+        return [one for one in versions.values() if isinstance(one, PromptVersion)]
 
     def _meanings(self, written: Iterable[object], wanted: Wanted) -> Steps[list[Meaning]]:
         if self.connection.closed:
@@ -409,19 +411,35 @@ class Core:
             raise UnavailableError(f"{self.options.target} did not answer within {waited:g} s") from error
 
     def observe(
-        self, prompt: object, values: object, run_id: str | None, tags: Mapping[str, str] | None
+        self,
+        prompt: object,
+        values: object,
+        run_id: str | None,
+        tags: Mapping[str, str] | None,
+        split_key: object,
     ) -> Steps[None]:
-        """Takes in what was observed; a reference is looked up first, most often in the table."""
+        """Takes in what was observed of a version."""
         observed = checks.observed(values, run_id, tags)
-        alias = ""
-        if isinstance(prompt, PromptVersion):
-            version = prompt
-        else:
-            reference = checks.reference(checks.text(prompt, "prompt"))
-            if isinstance(reference.selector, str) and reference.selector != LATEST:
-                alias = reference.selector
-            version = self.live.entries.get(str(prompt)) or (yield from self.load(prompt))
-        self.observations.add(Observed(version.name, version.version, alias, *observed, self._clock()))
+        version = prompt if isinstance(prompt, PromptVersion) else (yield from self._referred(prompt, split_key))
+        self.observations.add(Observed(version.name, version.version, version.alias, *observed, self._clock()))
+
+    def _referred(self, written: object, split_key: object) -> Steps[PromptVersion]:
+        """What a reference means now, most often in the table. A split means no version without a key: one that is
+        drawn anew would most likely not be the one that was used.
+        """
+        reference = checks.text(written, "prompt")
+        version = self.live.entries.get(reference)
+        if version is not None:
+            return version
+        if split_key is None:
+            (meaning,) = yield from self._meanings([reference], ANY)
+            if isinstance(meaning, PromptVersion):
+                return meaning
+            raise checks.invalid(
+                "prompt",
+                f"{meaning.uri} is split: log the PromptVersion that was used, or give the key= of its load",
+            )
+        return (yield from self.load_all([reference], split_key=split_key, exposes=False))[0]
 
     def choose_champion(
         self,
@@ -453,19 +471,25 @@ class Core:
             min_effect=checks.amount(min_effect, "min_effect"),
         )
         if apply and champion.version is not None:
+            aliases = [
+                alias
+                for alias in dict.fromkeys(["champion", *checks.texts(also, "also")])
+                if prompt.aliases.get(alias) != champion.version
+            ]
+            # That an alias is still split as it was read, only the prompt's etag can tell.
+            etag = prompt.etag if prompt.splits.keys() & set(aliases) else None
             steps = [
                 Move(
                     name=name,
                     alias=alias,
                     version=champion.version,
-                    expected_version=prompt.aliases.get(alias, 0),
+                    expected_version=None if alias in prompt.splits else prompt.aliases.get(alias, 0),
                 )
-                for alias in dict.fromkeys(["champion", *checks.texts(also, "also")])
-                if prompt.aliases.get(alias) != champion.version
+                for alias in aliases
             ]
             if steps:
                 yield from self.call(
-                    self.operations.release(f"Champion of {name}", steps, False, reason or champion.why)
+                    self.operations.release(f"Champion of {name}", steps, False, reason or champion.why, etag)
                 )
         return champion
 

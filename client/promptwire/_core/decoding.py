@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 
-from promptwire._core.followed import Record
+from promptwire._core.followed import Record, alias_of
 from promptwire._core.lease import Lease
 from promptwire._core.split_alias import Meaning, SplitAlias
 from promptwire.diffs import DiffHunk, DiffLine, DiffPart, DiffSegment, DiffSide, PromptDiff
@@ -39,8 +39,13 @@ def revision(message: common_pb2.Revision) -> Revision:
     return Revision(message.epoch, message.number)
 
 
-def prompt_version(message: common_pb2.PromptVersion, lease: Lease | None = None) -> PromptVersion:
-    """Raises PromptwireError if the content is not what its digest says, or of a kind that this client cannot read."""
+def prompt_version(
+    message: common_pb2.PromptVersion, lease: Lease | None = None, alias: str = "", by: Split | None = None
+) -> PromptVersion:
+    """With the alias that it was loaded by, and that one's split.
+
+    Raises PromptwireError if the content is not what its digest says, or of a kind that this client cannot read.
+    """
     uri = f"prompts:/{message.name}/{message.version}"
     content = content_of(message.content)
     if content.syntax not in SYNTAXES or not content.template:
@@ -60,6 +65,8 @@ def prompt_version(message: common_pb2.PromptVersion, lease: Lease | None = None
         commit_message=message.commit_message,
         tags=ReadOnlyDict(message.tags),
         aliases=tuple(message.aliases),
+        alias=alias,
+        split=by,
         author=message.author,
         creation_timestamp=message.create_time.ToMilliseconds(),
         digest=message.digest,
@@ -135,10 +142,16 @@ def meaning(
     reference: str, answer: prompt_service_pb2.ResolveResponse | prompt_service_pb2.ResolveOutcome, lease: Lease
 ) -> Meaning:
     """What a resolved reference means: a version, or a split, of which the answer has one version."""
+    alias = alias_of(parse_reference(reference).selector)
     if not answer.HasField("split"):
-        return prompt_version(answer.version, lease)
-    alias = str(parse_reference(reference).selector)
+        return prompt_version(answer.version, lease, alias)
     return SplitAlias(name=answer.version.name, alias=alias, split=split(answer.split), _lease=lease)
+
+
+def resolved(reference: str, answer: prompt_service_pb2.ResolveResponse, lease: Lease) -> PromptVersion:
+    """The one version that a reference was resolved to; of a split the one that was drawn."""
+    alias = alias_of(parse_reference(reference).selector)
+    return prompt_version(answer.version, lease, alias, split(answer.split) if answer.HasField("split") else None)
 
 
 def alias_move(message: prompt_service_pb2.AliasMove) -> AliasMove:

@@ -79,7 +79,19 @@ class Body:
 class Item:
     """What one selector of one prompt means, and who wants to know."""
 
-    __slots__ = ("acked", "asks", "body", "handles", "lease", "prompt", "references", "selector", "told", "value")
+    __slots__ = (
+        "acked",
+        "asks",
+        "body",
+        "handles",
+        "lease",
+        "picks",
+        "prompt",
+        "references",
+        "selector",
+        "told",
+        "value",
+    )
 
     def __init__(self, prompt: "Followed", selector: Selector, lease: Lease) -> None:
         self.prompt = prompt
@@ -92,6 +104,8 @@ class Item:
         """The last known good; None when the next load must ask."""
         self.body: Meaning | None = None
         """What `value` was made of."""
+        self.picks: dict[str, PromptVersion] = {}
+        """Of a version by its number: the value as loads by split aliases have it, by alias."""
         self.asks = False
         """The next load must ask although there is a last known good: this process never confirmed it."""
         self.told = math.inf
@@ -102,10 +116,23 @@ class Item:
     def take(self, value: Meaning | None, body: Meaning | None = None) -> None:
         """Exchanges the value. The old one keeps its age from here on: the watch no longer speaks of it."""
         if self.value is not None:
-            _attach(self.value, self.lease.copy())
+            for old in (self.value, *self.picks.values()):
+                _attach(old, self.lease.copy())
+            self.picks.clear()
         if value is not None:
             _attach(value, self.lease)
         self.value, self.body, self.asks = value, body, False
+
+    def pick(self, alias: str, split: Split) -> PromptVersion | None:
+        """The value as a load by a split alias has it: it says by which; one object for all loads."""
+        if not isinstance(self.value, PromptVersion):
+            return None
+        picked = self.picks.get(alias)
+        if picked is None or picked.split != split:
+            if picked is not None:
+                _attach(picked, self.lease.copy())
+            picked = self.picks[alias] = replace(self.value, alias=alias, split=split)
+        return picked
 
     def differs_from(self, answer: PromptVersion | Prompt) -> bool:
         """Whether its value and an answer cannot both be right."""
@@ -129,7 +156,13 @@ class Item:
     def rest_on(self, lease: Lease) -> None:
         self.lease = lease
         if self.value is not None:
-            _attach(self.value, lease)
+            for one in (self.value, *self.picks.values()):
+                _attach(one, lease)
+
+
+def alias_of(selector: Selector) -> str:
+    """The alias of a selector; empty for a number, and for `latest`, which is none that anybody moves."""
+    return selector if isinstance(selector, str) and selector != LATEST else ""
 
 
 def _attach(value: Meaning, lease: Lease) -> None:
@@ -233,13 +266,13 @@ class Followed:
             return None
         if number not in self._needed(acked_only=True) or not body.as_of.reaches(Revision(epoch, self.record.etag)):
             return None
-        return replace(body.value, aliases=self.record.aliases_of(number))
+        return replace(body.value, aliases=self.record.aliases_of(number), alias="")
 
     def borrow(self, value: PromptVersion, revision: Revision) -> None:
         """Takes in what Resolve brought, until the stream brings it."""
         held = self.bodies.get(value.version)
         if held is None or not held.pushed:
-            self.bodies[value.version] = Body(replace(value, aliases=()), revision, pushed=False)
+            self.bodies[value.version] = Body(replace(value, aliases=(), alias=""), revision, pushed=False)
 
     def learn(self, record: Record | None, bodies: Mapping[int, PromptVersion], revision: Revision) -> None:
         """Takes in a state that was pushed; `settle` makes it count.
@@ -300,7 +333,7 @@ class Followed:
             and not item.asks
         ):
             return False
-        value = replace(body, aliases=aliases)
+        value = replace(body, aliases=aliases, alias=alias_of(item.selector))
         if item.value == value:
             item.body, item.asks = body, False
         else:

@@ -30,6 +30,7 @@ from promptwire._core.readiness import Readiness
 from promptwire._core.split_alias import Meaning, SplitAlias
 from promptwire._core.subscriptions import Subscriptions, Told
 from promptwire.domain.references import Reference
+from promptwire.domain.splits import Split
 from promptwire.errors import NotFoundError
 from promptwire.handle import Handle
 from promptwire.prompt_version import PromptVersion
@@ -102,6 +103,17 @@ class LiveTable:
         with self._lock:
             item = self._items.get(key)
             return None if item is None or item.asks else item.value
+
+    def pick(self, key: str, alias: str, split: Split, version: PromptVersion | None = None) -> PromptVersion | None:
+        """What is known of a version by its number, as a load by a split alias has it.
+
+        None if the service has to be asked; with a `version`, if that is not what is known.
+        """
+        with self._lock:
+            item = self._items.get(key)
+            if item is None or (item.asks if version is None else item.value is not version):
+                return None
+            return item.pick(alias, split)
 
     def fall_back(self, key: str) -> Meaning | None:
         """The last known good, if the service was asked and did not answer; the other items need not ask either."""

@@ -109,7 +109,7 @@ class Operations:
         return Operation(
             lambda stubs: stubs.prompts.Resolve,
             request,
-            lambda response, lease: decoding.prompt_version(response.version, lease),
+            lambda response, lease: decoding.resolved(reference, response, lease),
             _of_read,
             read=request.read,
         )
@@ -329,7 +329,7 @@ class Operations:
         return Operation(
             lambda stubs: stubs.prompts.Resolve,
             request,
-            lambda response, lease: decoding.prompt_version(response.version, lease),
+            lambda response, lease: decoding.resolved(reference, response, lease),
             lambda _: None,
         )
 
@@ -442,8 +442,14 @@ class Operations:
         )
 
     def release(
-        self, title: str, steps: Mapping[str, int | None] | Iterable[Register | Move], dry_run: bool, reason: str
+        self,
+        title: str,
+        steps: Mapping[str, int | None] | Iterable[Register | Move],
+        dry_run: bool,
+        reason: str,
+        expected_etag: int | None = None,
     ) -> Operation[pb.ReleaseRequest, pb.ReleaseResponse, Release]:
+        """With an etag, only if their prompt has not changed since it had that; all steps are of that prompt then."""
         request = pb.ReleaseRequest(
             namespace=self._namespace,
             title=checks.text(title, "title"),
@@ -451,6 +457,8 @@ class Operations:
             dry_run=bool(dry_run),
             write=self._write(reason),
         )
+        if expected_etag is not None:
+            request.write.expected_etag = expected_etag
         return Operation(
             lambda stubs: stubs.prompts.Release,
             request,

@@ -20,6 +20,7 @@ from typing import Any
 from google.protobuf.message import DecodeError
 
 from promptwire._core import decoding
+from promptwire._core.followed import alias_of
 from promptwire._core.split_alias import Meaning, SplitAlias
 from promptwire.domain.references import Selector
 from promptwire.errors import PromptwireError
@@ -75,7 +76,7 @@ class Entry:
         if number is None or message is None or message.name != self.name:
             return None
         message.aliases[:] = record.aliases_of(number)
-        return decoding.prompt_version(message)
+        return decoding.prompt_version(message, alias=alias_of(selector))
 
 
 Entries = dict[str, Entry]

@@ -35,18 +35,26 @@ def log(
     ],
     tag: Annotated[list[str] | None, typer.Option(help="A tag; may be repeated.", metavar="KEY=VALUE")] = None,
     run_id: Annotated[str | None, typer.Option(help="The run that it belongs to, as a tag.", metavar="ID")] = None,
+    key: Annotated[
+        str | None, typer.Option(help="Of a split alias: whose version it was, e.g. a user's id.", show_default=False)
+    ] = None,
 ) -> None:
-    """Record what was observed of a version."""
+    """Record what was observed of a version: of the one that REF means now."""
     numbers = inputs.numbers(values)
     with session.client() as client:
-        prompt = client.load_prompt(ref)
-        client.log_prompt_metrics(ref, numbers, run_id, inputs.tags(tag or ()))
+        prompt = client.load_prompt(ref, key=key)
+        if prompt.split is not None and key is None:
+            choice = ", ".join(f"{prompt.name}/{version}" for version in prompt.split.versions[:10])
+            raise UsageError(f"{ref} is split: name the version that was used ({choice}), or give --key")
+        client.log_prompt_metrics(prompt, numbers, run_id, inputs.tags(tag or ()))
         client.flush_prompt_metrics(session.given.timeout or 10.0)
         if client.status().metrics_dropped:
             session.out.error("the service refused it")
             raise typer.Exit(REFUSED)
     if session.out.json:
-        session.out.document({"name": prompt.name, "version": prompt.version, "metrics": numbers})
+        session.out.document(
+            {"name": prompt.name, "version": prompt.version, "alias": prompt.alias or None, "metrics": numbers}
+        )
         return
     session.out.line(
         f"{prompt.name}/{prompt.version}: {', '.join(f'{key}={value:g}' for key, value in numbers.items())}"

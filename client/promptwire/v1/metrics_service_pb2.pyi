@@ -99,9 +99,9 @@ class Observation(google.protobuf.message.Message):
     name: builtins.str
     """Prompt's name."""
     version: builtins.int
-    """Version, >= 1."""
+    """Version that was used, >= 1."""
     alias: builtins.str
-    """Alias that it was loaded by; empty for none."""
+    """Alias that it was loaded by, split or not; empty for none. Not resolved: where it leads by now does not matter."""
     @property
     def values(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.float]:
         """Finite numbers by name; names are 1-128 of `[A-Za-z0-9_.-/]`, at most 50."""

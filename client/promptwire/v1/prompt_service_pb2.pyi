@@ -2360,7 +2360,7 @@ class ReleaseRequest(google.protobuf.message.Message):
 
     @property
     def write(self) -> promptwire.v1.common_pb2.WriteOptions:
-        """Request id, actor, reason; without a precondition."""
+        """Request id, actor, reason; a precondition only if all steps are of one prompt, whose etag it is."""
 
     def __init__(
         self,

@@ -135,7 +135,7 @@ async def release(
         *(violation for index, step in enumerate(steps) for violation in step.violations(f"steps[{index}]")),
         _check_aliases(steps),
         _check_bytes(steps),
-        None if options.expected_etag is None else Violation("write.expected_etag", "does not go with a release"),
+        _check_etag(steps, options),
         *options.violations(),
     )
     includes = any(isinstance(step, RegisterStep) and includes_any(step.content) for step in steps)
@@ -180,7 +180,7 @@ async def undo_release(registry: Registry, *, namespace: str, number: int, optio
     refuse(
         check_namespace(namespace),
         check_version(number, "number"),
-        None if options.expected_etag is None else Violation("write.expected_etag", "does not go with a release"),
+        None if options.expected_etag is None else Violation("write.expected_etag", "does not go with an undo"),
         *options.violations(),
     )
     found = (await registry.store.read_releases(namespace, before=number + 1, limit=1)).value
@@ -203,6 +203,12 @@ def _undoing(change: Change) -> Operation | None:
         case AliasDeleted(name, alias, previous):
             return SetAlias(name=name, alias=alias, target=previous, expected=0)
     return None
+
+
+def _check_etag(steps: Sequence[Step], options: WriteOptions) -> Violation | None:
+    if options.expected_etag is None or len({step.name for step in steps}) == 1:
+        return None
+    return Violation("write.expected_etag", "goes only with a release whose steps are all of one prompt")
 
 
 def _check_title(title: str) -> Violation | None:

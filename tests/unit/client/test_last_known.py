@@ -231,7 +231,10 @@ def test_once_any_call_was_answered_a_load_asks_again(directory: Path, target: s
     down = rpc_status(grpc.StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE")
     service.failures["Resolve"] = deque([down] * 1000)
     with Client(target, snapshot_dir=directory, timeout_seconds=60) as client:
-        assert client.load_prompt("a@production").stale
+        prompt = client.load_prompt("a@production")
+        assert (prompt.stale, prompt.alias) == (True, "production"), (
+            "also offline it knows by which alias it was loaded"
+        )
         asked = len(service.asked("Resolve"))
         assert client.load_prompt("b@production").stale
         assert len(service.asked("Resolve")) == asked, "nobody answered a moment ago"

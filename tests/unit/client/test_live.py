@@ -11,6 +11,7 @@ from promptwire._core.followed import PushedState, Record
 from promptwire._core.held_back import HELD_BACK_SECONDS
 from promptwire._core.lease import Lease
 from promptwire._core.live import LiveTable
+from promptwire.domain.splits import Split
 from promptwire.handle import Handle
 from promptwire.prompt_version import PromptVersion
 from promptwire.values import Prompt, Revision
@@ -89,6 +90,57 @@ def test_a_push_moves_an_entry_and_the_versions_aliases(bench: Bench) -> None:
     bench.table.apply([bench.state("a", {"production": 2, "beta": 2}, 2)], at(11))
     assert bench.table.entries["a@production"].version == 2
     assert bench.table.entries["a@production"].aliases == ("beta", "production")
+
+
+def test_each_reference_remembers_its_own_alias_whatever_brought_its_body(bench: Bench) -> None:
+    """Bodies are shared between the items of a prompt; by which alias each was loaded is not."""
+    bench.follow(a=1)
+    flight = bench.board("a@beta")
+    resolved = decoding.prompt_version(version_message("a", 1), Lease(bench.clock, LEASE, bench.clock()), "beta")
+    bench.table.land("a@beta", flight, resolved, at(10))
+    for key in ("a", "a/1"):
+        bench.table.board(key, checks.reference(key))
+    bench.table.greet(100, 2)
+    states = bench.state("a", {"production": 1, "beta": 1}, 1, latest=1, etag=11)
+    bench.table.apply([states], at(11))
+    bench.table.bookmark(at(11), bench.clock(), 2)
+    bench.table.board("a/1", checks.reference("a/1"))
+    found = {key: bench.table.find(key) for key in ("a@production", "a@beta", "a/1")}
+    assert {key: one.alias for key, one in found.items() if isinstance(one, PromptVersion)} == {
+        "a@production": "production",
+        "a@beta": "beta",
+        "a/1": "",
+    }
+
+
+def test_what_a_split_alias_picked_is_as_fresh_as_its_version_and_no_longer(bench: Bench) -> None:
+    first, second = Split("s", ((10_000, 1),)), Split("t", ((10_000, 1),))
+    assert bench.table.pick("a/1", "ab", first) is None, "the service has to be asked"
+    version = bench.resolved("a/1", 1, at(10), ("production",))
+    assert version is not None
+    picked = bench.table.pick("a/1", "ab", first)
+    assert picked is not None
+    assert (picked.alias, picked.split, picked == version, version.alias) == ("ab", first, True, "")
+    assert bench.table.pick("a/1", "ab", first, version) is picked, "one object for all loads"
+    assert bench.table.pick("a/1", "ab", first, picked) is None, "of another value"
+    again = bench.table.pick("a/1", "ab", second)
+    assert again is not None
+    bench.table.greet(100, 1)
+    bench.table.apply([bench.state("a", {"production": 1}, 1)], at(10))
+    bench.table.bookmark(at(10), bench.clock(), 1)
+    bench.clock.pass_(LEASE - 1)
+    bench.table.bookmark(at(10), bench.clock(), 2)
+    bench.clock.pass_(2)
+    assert (picked.stale, again.stale) == (True, False), "the watch keeps what it still speaks of"
+    tagged = decoding.prompt_version(version_message("a", 1, tags={"x": "y"}))
+    bench.table.apply([PushedState("a", Record(9, {"production": 1}, 11), {1: tagged})], at(11))
+    newest = bench.table.pick("a/1", "ab", second)
+    assert newest is not None
+    assert dict(newest.tags) == {"x": "y"}
+    bench.clock.pass_(LEASE - 3)
+    bench.table.bookmark(at(11), bench.clock(), 3)
+    bench.clock.pass_(4)
+    assert (again.stale, newest.stale) == (True, False)
 
 
 def test_what_did_not_change_visibly_stays_the_same_object(bench: Bench) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from promptwire import PromptVersion, RenderError, Revision
 from promptwire._core.lease import Lease
+from promptwire.domain.splits import Split
 from promptwire.read_only import ReadOnlyDict
 from tests.unit.client.fakes import FakeClock
 
@@ -75,9 +76,12 @@ def test_fields_cannot_be_changed() -> None:
 
 @pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, lambda value: pickle.loads(pickle.dumps(value))])
 def test_a_version_can_be_copied_and_sent_to_other_processes(again: Callable[[PromptVersion], PromptVersion]) -> None:
-    version = prompt(tags=ReadOnlyDict({"k": "v"}), aliases=("x",))
+    split = Split("salt", ((5_000, 2), (10_000, 3)))
+    version = prompt(tags=ReadOnlyDict({"k": "v"}), aliases=("x",), alias="x", split=split)
     version.format(who=1, what=2)
-    assert again(version) == version
+    assert again(version) == version == prompt(tags=ReadOnlyDict({"k": "v"}), aliases=("x",))
+    assert (again(version).alias, again(version).split) == ("x", split)
+    assert version.format(allow_partial=True, who=1).alias == "x"
     assert again(version).format(who=1, what=2) == version.format(who=1, what=2)
     assert len({version, again(version)}) == 1
 
