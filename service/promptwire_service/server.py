@@ -16,7 +16,7 @@ from promptwire.v1 import metrics_service_pb2 as metrics_pb
 from promptwire.v1 import prompt_service_pb2 as prompt_pb
 from promptwire_service.announcement import announce
 from promptwire_service.commands.context import Registry
-from promptwire_service.commands.purge import purge
+from promptwire_service.commands.purge import purge_all
 from promptwire_service.config import Settings, split_address
 from promptwire_service.domain.errors import RegistryError
 from promptwire_service.ports import ListenError, check_free, join_address
@@ -55,8 +55,9 @@ RELOAD_HINT: Final = (
 
 RETENTION_SECONDS: Final = 30 * 86_400.0
 """How long what is deleted can be undeleted, if nobody says otherwise."""
-PURGE_SECONDS: Final = 600.0
-"""Between looks for what is to be purged."""
+PURGE_SECONDS: Final = 3_600.0
+"""Between looks for what is to be purged, which go past all keys of the store."""
+FIRST_PURGE_SECONDS: Final = 60.0
 
 _PENDING_MAX: Final = 100_000
 
@@ -163,15 +164,15 @@ class Service:
             await self._coherence.close()
 
     async def _purge(self) -> None:
-        """Of the namespaces in use here, what was deleted longer ago than it is to be kept."""
+        """What was deleted longer ago than it is to be kept, now and then."""
+        delay = FIRST_PURGE_SECONDS
         while True:
-            await asyncio.sleep(PURGE_SECONDS)
-            for namespace in self._coherence.namespaces():
-                try:
-                    if purged := await purge(self._coherence.store, namespace, self._retention_seconds):
-                        _log.info("purged what was deleted long ago", namespace=namespace, purged=purged)
-                except RegistryError as error:
-                    _log.warning("cannot purge what was deleted", namespace=namespace, problem=error.message)
+            await asyncio.sleep(delay)
+            delay = PURGE_SECONDS
+            try:
+                await purge_all(self._coherence.store, self._retention_seconds)
+            except RegistryError as error:
+                _log.warning("cannot look for what is to be purged", problem=error.message)
 
     async def cut_short(self) -> None:
         """Ends the grace of a `stop` under way."""

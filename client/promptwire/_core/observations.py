@@ -19,7 +19,13 @@ from promptwire.v1 import metrics_service_pb2 as pb
 _log = logging.getLogger("promptwire")
 
 BUFFERED_MAX: Final = 20_000
-"""Observations that wait; past that, the oldest are dropped."""
+"""Observations that wait; past that, or past BUFFERED_PARTS_MAX, the oldest are dropped."""
+BUFFERED_PARTS_MAX: Final = 200_000
+"""Values and tags of all that wait: 160 MB if all are as long as they may be, usually a tenth of that."""
+BATCH_PARTS_MAX: Final = 3_000
+"""Values and tags of what is sent at once: 2.4 MB if all are as long as they may be."""
+_REASONS_MAX: Final = 20
+"""Why observations are dropped is logged once for each reason, of so many at most."""
 _FLUSH_SECONDS: Final = 1.0
 """How long one waits for others to go along."""
 _CALL_SECONDS: Final = 5.0
@@ -36,6 +42,10 @@ class Observed:
     values: Mapping[str, float]
     tags: Mapping[str, str]
     at: float
+
+    @property
+    def parts(self) -> int:
+        return len(self.values) + len(self.tags)
 
 
 class Observations:
@@ -55,6 +65,8 @@ class Observations:
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
         self._waiting: deque[Observed] = deque()
+        self._parts = 0
+        self._reasons: set[str] = set()
         self._sending: tuple[str, Sequence[Observed]] | None = None
         self._thread: threading.Thread | None = None
         self._hurried = self._stopped = False
@@ -64,9 +76,14 @@ class Observations:
     def add(self, observed: Observed) -> None:
         with self._lock:
             self._waiting.append(observed)
-            if len(self._waiting) > BUFFERED_MAX:
-                self._waiting.popleft()
-                self._drop(1, f"more than {BUFFERED_MAX:,} wait for a service that does not take them")
+            self._parts += observed.parts
+            while len(self._waiting) > BUFFERED_MAX or self._parts > BUFFERED_PARTS_MAX:
+                self._pop()
+                self._drop(
+                    1,
+                    f"more than {BUFFERED_MAX:,}, or {BUFFERED_PARTS_MAX:,} values and tags, wait for a service that "
+                    "does not take them, or not as fast",
+                )
             if self._thread is None and not self._stopped:
                 self._thread = threading.Thread(target=self._run, name="promptwire-metrics", daemon=True)
                 self._thread.start()
@@ -99,6 +116,7 @@ class Observations:
                 # The thread may still be in a call; what becomes of it is counted here, and not once more there.
                 left, self._sending = self.waiting, None
                 self._waiting.clear()
+                self._parts = 0
             if left:
                 self._drop(left, "the client was closed before the service took them")
 
@@ -127,12 +145,17 @@ class Observations:
 
     def _batch(self) -> Iterator[Observed]:
         """Takes as many of those that wait as one request may hold."""
-        entries = 0
+        parts = 0
         for _ in range(min(len(self._waiting), limits.BATCH_MAX)):
-            entries += len(self._waiting[0].values) + len(self._waiting[0].tags)
-            if entries > limits.OBSERVED_MAX_PER_REQUEST:
+            parts += self._waiting[0].parts
+            if parts > BATCH_PARTS_MAX:
                 return
-            yield self._waiting.popleft()
+            yield self._pop()
+
+    def _pop(self) -> Observed:
+        observed = self._waiting.popleft()
+        self._parts -= observed.parts
+        return observed
 
     def _is_due(self) -> bool:
         return self._hurried or len(self._waiting) >= limits.BATCH_MAX
@@ -168,8 +191,9 @@ class Observations:
             self._changed.notify_all()
 
     def _drop(self, count: int, why: str) -> None:
-        """Says so the first time."""
-        if not self.dropped:
+        """Says so the first time for each reason."""
+        if why not in self._reasons and len(self._reasons) < _REASONS_MAX:
+            self._reasons.add(why)
             _log.warning("observations of prompts are dropped: %s", why)
         self.dropped += count
 

@@ -25,6 +25,7 @@ _BY_REASON: dict[str, type[errors.PromptwireError]] = {
     "REQUEST_ID_REUSED": errors.ConflictError,
     "STORE_FULL": errors.UnavailableError,
     "TOO_MANY_TO_SORT": errors.InvalidArgumentError,
+    "QUERY_TOO_LARGE": errors.InvalidArgumentError,
 }
 
 _BY_CODE: dict[str, type[errors.PromptwireError]] = {

@@ -25,6 +25,12 @@ SPLIT_KEY_MAX_CHARS: Final = 1_000
 METRIC_MAX_CHARS: Final = 128
 METRIC_VALUE_MAX: Final = 1e15
 METRICS_MAX: Final = 50
+METRIC_NAMES_MAX: Final = 200
+"""Different metrics of one prompt; a name counts until all that was observed under it is gone."""
+METRIC_SERIES_MAX: Final = 1_000
+"""Different series (version, alias, tags) of one prompt within an hour; what is beyond is kept by version alone, for as
+many versions.
+"""
 METRIC_TAGS_MAX: Final = 10
 METRIC_TAG_MAX_CHARS: Final = 100
 PAGE_DEFAULT: Final = 100
@@ -40,7 +46,7 @@ OBSERVED_MAX_PER_REQUEST: Final = 10_000
 """Values and tags of all observations in one request together."""
 RELEASE_STEPS_MAX: Final = 1_000
 RELEASE_TITLE_MAX_CHARS: Final = 200
-RELEASE_ENTRIES_MAX: Final = 20_000
+RELEASE_ENTRIES_MAX: Final = 5_000
 """Tags, aliases and includes of all steps of a release together."""
 REFERENCE_MAX_CHARS: Final = NAME_MAX_BYTES + 100
 BATCH_REFERENCE_MAX_CHARS: Final = 4_096

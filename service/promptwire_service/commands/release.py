@@ -143,6 +143,7 @@ async def release(
     written = await earlier_answer(registry.store, namespace, options, asked)
     if written is None:
         whole = await _whole(steps, Includer(registry.store, namespace))
+        refuse(_check_includes(whole))
         operations = tuple(operation for step in whole for operation in step.operations())
         write = options.write(*operations, release=title, dry_run=dry_run, asked=asked)
         written = await registry.store.write(namespace, write)
@@ -231,6 +232,14 @@ def _check_aliases(steps: Sequence[Step]) -> Violation | None:
                 return Violation(f"steps[{index}]", f"moves {step.name}@{alias} again; an alias may move once")
             seen.add((step.name, alias))
     return None
+
+
+def _check_includes(steps: Sequence[Step]) -> Violation | None:
+    """Known only once all are put together."""
+    includes = sum(len(step.content.includes) for step in steps if isinstance(step, RegisterStep))
+    if includes <= limits.RELEASE_ENTRIES_MAX:
+        return None
+    return Violation("steps", f"must include at most {limits.RELEASE_ENTRIES_MAX:,} prompts in all; got {includes:,}")
 
 
 def _check_bytes(steps: Sequence[Step]) -> Violation | None:

@@ -307,6 +307,34 @@ def observed_nothing(name: str, version: int) -> RegistryError:
     )
 
 
+def too_many_metrics(name: str, have: int, limit: int) -> RegistryError:
+    return invalid(
+        Violation(
+            "values",
+            f"a new metric would bring prompt {name!r} over its limit of {limit:,} names of metrics; it has {have:,}, "
+            "which go on",
+        )
+    )
+
+
+def too_many_series(name: str, version: int, limit: int) -> RegistryError:
+    return invalid(
+        Violation(
+            "version",
+            f"version {version} would bring prompt {name!r} over its limit of {limit:,} series within an hour",
+        )
+    )
+
+
+def query_too_large(what: str, most: int) -> RegistryError:
+    return RegistryError(
+        Code.FAILED_PRECONDITION,
+        "QUERY_TOO_LARGE",
+        f"the question covers more than {most:,} {what}; ask for fewer metrics or versions, or a shorter time",
+        {"most": str(most)},
+    )
+
+
 def too_many_to_sort(candidates: int, most: int) -> RegistryError:
     return RegistryError(
         Code.FAILED_PRECONDITION,

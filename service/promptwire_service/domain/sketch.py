@@ -5,7 +5,7 @@ and fully-mergeable quantile sketch with relative-error guarantees", VLDB 2019):
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -57,21 +57,19 @@ class Sketch:
 
     def quantile(self, fraction: float) -> float:
         """A value that this fraction of all are at most, within 1 %; of an empty sketch NaN."""
+        return self.quantiles((fraction,))[0]
+
+    def quantiles(self, fractions: Sequence[float]) -> tuple[float, ...]:
+        """Those of several fractions, which ascend."""
         if not self.count:
-            return math.nan
-        rank, seen = fraction * (self.count - 1), 0
+            return (math.nan,) * len(fractions)
+        found: list[float] = []
+        seen = 0
         for bucket in sorted(self.buckets):
             seen += self.buckets[bucket]
-            if seen > rank:
-                return min(self.greatest, max(self.least, _value_of(bucket)))
-        return self.greatest
-
-
-def merged(sketches: Iterable[Sketch]) -> Sketch:
-    total = Sketch()
-    for sketch in sketches:
-        total.merge(sketch)
-    return total
+            while len(found) < len(fractions) and seen > fractions[len(found)] * (self.count - 1):
+                found.append(min(self.greatest, max(self.least, _value_of(bucket))))
+        return (*found, *(self.greatest,) * (len(fractions) - len(found)))
 
 
 _OFFSET: Final = 1 - math.ceil(math.log(SMALLEST) / _LOG_GAMMA)

@@ -50,16 +50,16 @@ class MetricsService:
 
 
 def _summary(value: Summary) -> pb.MetricSummary:
-    sketch = value.sketch
+    p50, p95, p99 = value.quantiles
     return pb.MetricSummary(
         version=value.version,
         metric=value.metric,
-        count=sketch.count,
-        mean=sketch.mean,
-        standard_deviation=sketch.standard_deviation,
-        min=sketch.least,
-        max=sketch.greatest,
-        p50=sketch.quantile(0.50),
-        p95=sketch.quantile(0.95),
-        p99=sketch.quantile(0.99),
+        count=value.count,
+        mean=value.mean,
+        standard_deviation=value.standard_deviation,
+        min=value.least,
+        max=value.greatest,
+        p50=p50,
+        p95=p95,
+        p99=p99,
     )

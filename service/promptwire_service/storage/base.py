@@ -1,12 +1,12 @@
 """What a store is. `redis` is the real one, `memory` the one for tests, `cached` wraps either."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from promptwire_service.domain.changes import LogPage
 from promptwire_service.domain.kept import AliasMoved, Deleted, Dependents, KeptWrite
-from promptwire_service.domain.metrics import Group, Observed, Recorded
+from promptwire_service.domain.metrics import Group, ObservedPart, Recorded, Wanted
 from promptwire_service.domain.operations import Write, Written
 from promptwire_service.domain.records import PromptRecord, Read, Revision, VersionRecord
 from promptwire_service.domain.search.planning import Plan
@@ -99,6 +99,12 @@ class Store(Protocol):
         """At most `limit` things that are deleted and not purged yet, those that were deleted first before others."""
         ...
 
+    def namespaces_with_deletions(self) -> AsyncIterator[str]:
+        """One pass over all that the store holds, in bounded steps: the namespaces where something is deleted and not
+        purged, whether anybody uses them or not. One may come twice.
+        """
+        ...
+
     async def read_dependents(
         self, namespace: str, name: str, *, version: int | None, after: str, limit: int
     ) -> Read[Dependents]:
@@ -111,13 +117,16 @@ class Store(Protocol):
     async def record_metrics(
         self, namespace: str, groups: Sequence[Group], request_id: str, asked: str = ""
     ) -> Recorded:
-        """Adds groups of observations up, once per request id; a repeat is known by what was asked, if that is given:
-        its observations may fall into other hours by then.
+        """Adds groups of observations up, of about a thousand values at most, once per request id; a repeat is known by
+        what was asked, if that is given: its observations may fall into other hours by then. Refuses groups one by
+        one: METRIC_NAMES_MAX and METRIC_SERIES_MAX bound what a prompt may have.
         """
         ...
 
-    async def read_metrics(self, namespace: str, name: str, *, first_hour: int, last_hour: int) -> Read[list[Observed]]:
-        """What was recorded of a prompt in these hours, both included, by series and hour."""
+    async def read_metrics(self, namespace: str, name: str, wanted: Wanted, *, after: str) -> Read[ObservedPart]:
+        """A bounded part of what was recorded of a prompt and is wanted, after what an earlier part says, or from the
+        first hour: "". Observations that come meanwhile may be in it or not.
+        """
         ...
 
     async def read_log(self, namespace: str, *, after: int, limit: int) -> LogPage:

@@ -2,7 +2,7 @@
 log.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Any
 
 from cachetools import Cache, LRUCache, TTLCache
@@ -17,7 +17,7 @@ from promptwire_service.domain.changes import (
     VersionRegistered,
 )
 from promptwire_service.domain.kept import AliasMoved, Deleted, Dependents, KeptWrite
-from promptwire_service.domain.metrics import Group, Observed, Recorded
+from promptwire_service.domain.metrics import Group, ObservedPart, Recorded, Wanted
 from promptwire_service.domain.operations import DeleteTags, Register, SetTags, Write, Written
 from promptwire_service.domain.records import PromptRecord, Read, Revision, VersionRecord
 from promptwire_service.domain.search.planning import Plan
@@ -163,6 +163,9 @@ class CachedStore:
     async def list_deleted(self, namespace: str, *, skip: int, limit: int) -> Read[list[Deleted]]:
         return await self._store.list_deleted(namespace, skip=skip, limit=limit)
 
+    def namespaces_with_deletions(self) -> AsyncIterator[str]:
+        return self._store.namespaces_with_deletions()
+
     async def read_dependents(
         self, namespace: str, name: str, *, version: int | None, after: str, limit: int
     ) -> Read[Dependents]:
@@ -173,8 +176,8 @@ class CachedStore:
     ) -> Recorded:
         return await self._store.record_metrics(namespace, groups, request_id, asked)
 
-    async def read_metrics(self, namespace: str, name: str, *, first_hour: int, last_hour: int) -> Read[list[Observed]]:
-        return await self._store.read_metrics(namespace, name, first_hour=first_hour, last_hour=last_hour)
+    async def read_metrics(self, namespace: str, name: str, wanted: Wanted, *, after: str) -> Read[ObservedPart]:
+        return await self._store.read_metrics(namespace, name, wanted, after=after)
 
     async def read_log(self, namespace: str, *, after: int, limit: int) -> LogPage:
         return await self._store.read_log(namespace, after=after, limit=limit)

@@ -5,7 +5,7 @@ import itertools
 import time
 import uuid
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from promptwire.domain import limits
@@ -52,7 +52,7 @@ from promptwire_service.domain.errors import (
     version_not_found,
 )
 from promptwire_service.domain.kept import AliasMoved, Deleted, Dependent, Dependents, KeptWrite
-from promptwire_service.domain.metrics import Group, Observed, Recorded, Series
+from promptwire_service.domain.metrics import Group, Observed, ObservedPart, Recorded, Refused, Series, Wanted, Why
 from promptwire_service.domain.operations import (
     DeleteAlias,
     DeletePrompt,
@@ -256,6 +256,11 @@ class MemoryStore:
         deleted.sort(key=lambda one: (one.deleted_ms, _member(one.name, one.version)))
         return Read(deleted[skip : skip + limit], space.head)
 
+    async def namespaces_with_deletions(self) -> AsyncIterator[str]:
+        for namespace, space in list(self._namespaces.items()):
+            if space.state.deleted:
+                yield namespace
+
     async def read_dependents(
         self, namespace: str, name: str, *, version: int | None, after: str, limit: int
     ) -> Read[Dependents]:
@@ -272,27 +277,31 @@ class MemoryStore:
             if earlier[0] != (asked or list(groups)):
                 raise request_id_reused(request_id)
             return earlier[1]
-        refused = set()
+        refused: dict[int, Refused] = {}
         for index, group in enumerate(groups):
             prompt = space.state.prompts.get(group.name)
             if prompt is None or not prompt.versions_of(group.series.version):
-                refused.add(index)
+                refused[index] = Refused(Why.MISSING)
+                continue
+            names = {metric for of, _, _, metric in space.observed if of == group.name}
+            if len(names | group.sketches.keys()) > max(limits.METRIC_NAMES_MAX, len(names)):
+                refused[index] = Refused(Why.NAMES, len(names))
                 continue
             for metric, sketch in group.sketches.items():
                 key = (group.name, group.hour, group.series, metric)
                 space.observed.setdefault(key, Sketch()).merge(sketch)
-        recorded = Recorded(frozenset(refused))
+        recorded = Recorded(refused)
         space.recorded[request_id] = (asked or copy.deepcopy(list(groups)), recorded)
         return recorded
 
-    async def read_metrics(self, namespace: str, name: str, *, first_hour: int, last_hour: int) -> Read[list[Observed]]:
+    async def read_metrics(self, namespace: str, name: str, wanted: Wanted, *, after: str) -> Read[ObservedPart]:
         space = self._space(namespace)
-        found = [
-            Observed(series, hour, {metric: sketch})
+        found = (
+            Observed(series, hour, metric, sketch)
             for (of, hour, series, metric), sketch in space.observed.items()
-            if of == name and first_hour <= hour <= last_hour
-        ]
-        return Read(found, space.head)
+            if of == name and wanted.covers(hour, metric, series.version)
+        )
+        return Read(ObservedPart(tuple(sorted(found, key=lambda one: one.hour))), space.head)
 
     async def read_log(self, namespace: str, *, after: int, limit: int) -> LogPage:
         space = self._space(namespace)

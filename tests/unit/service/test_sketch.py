@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptwire_service.domain.sketch import RELATIVE_ERROR, SMALLEST, Sketch, merged
+from promptwire_service.domain.sketch import RELATIVE_ERROR, SMALLEST, Sketch
+from tests.support.sketches import merged
 
 sizes = st.floats(1e-8, 1e14)
 numbers = st.lists(sizes | sizes.map(lambda value: -value) | st.just(0.0), min_size=1, max_size=60)

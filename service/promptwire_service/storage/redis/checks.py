@@ -75,6 +75,7 @@ NEEDED_COMMANDS = (
         }.items()
     ),
     "evalsha 0 0",
+    "scan 0",
     "info",
     "time",
 )

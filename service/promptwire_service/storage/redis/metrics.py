@@ -1,5 +1,6 @@
-"""Observations, kept apart from prompts: `:m:<name>:<hour>` (sketches of each series and metric), `:ms:<name>:<hour>`
-(which series), `:mh:<name>` (which hours).
+"""Observations, kept apart from prompts: `:m:<name>:<hour>:<metric>:<series>` (one sketch; series by number in the
+hour), `:mi:<name>:<hour>` (which of them there are: metric, version, series), `:ms:<name>:<hour>` (series by number),
+`:mh:<name>` (which hours), `:mn:<name>` (names of metrics, by the last hour that they were used in).
 """
 
 import hashlib
@@ -7,17 +8,28 @@ import json
 from collections.abc import Awaitable, Sequence
 from typing import Any, Final, Protocol
 
+from promptwire.domain import limits
 from promptwire_service.domain.errors import request_id_reused
-from promptwire_service.domain.metrics import Group, Observed, Recorded, Series
+from promptwire_service.domain.metrics import (
+    Group,
+    Observed,
+    ObservedPart,
+    Recorded,
+    Refused,
+    Series,
+    Wanted,
+    Why,
+)
 from promptwire_service.domain.records import Read
 from promptwire_service.domain.sketch import Sketch
 from promptwire_service.storage.redis.encoding import pairs, revision_of
 from promptwire_service.storage.redis.scripts import Script
 
 RETENTION_SECONDS: Final = 400 * 86_400
-SERIES_MAX: Final = 1_000
-"""Of a prompt within an hour; more are folded into one of each version."""
-_HOURS_AT_ONCE: Final = 50
+LOOKS_AT_ONCE: Final = 10_000
+"""Members of indexes and numbers of sketches that one script reads, while others wait."""
+_RANGES_MAX: Final = 100
+"""Of an index, for metrics and versions; past that, ranges are of metrics, and other versions are passed over."""
 _RECORD = Script("record_metrics")
 _READ = Script("read_metrics")
 
@@ -36,23 +48,39 @@ async def record(
     written = [_group_json(group) for group in groups]
     fingerprint = hashlib.sha256((asked or json.dumps(written, sort_keys=True)).encode()).hexdigest()
     request = json.dumps({"request_id": request_id, "fingerprint": fingerprint, "groups": written})
-    _, encoded = await run(_RECORD, namespace, request, kept_seconds, RETENTION_SECONDS, SERIES_MAX, writes=True)
+    maxima = (limits.METRIC_SERIES_MAX, limits.METRIC_NAMES_MAX)
+    _, encoded = await run(_RECORD, namespace, request, kept_seconds, RETENTION_SECONDS, *maxima, writes=True)
     answer = json.loads(encoded)
     if "error" in answer:
         raise request_id_reused(request_id)
-    return Recorded(frozenset(answer.get("refused") or ()))
+    return Recorded({index: Refused(Why(why), count) for index, why, count in answer.get("refused") or ()})
 
 
-async def read(run: Run, namespace: str, name: str, first_hour: int, last_hour: int) -> Read[list[Observed]]:
-    observed: list[Observed] = []
-    lower = str(first_hour)
-    while True:
-        head, flat = await run(_READ, namespace, name, lower, str(last_hour), _HOURS_AT_ONCE)
-        for hour, fields in zip(flat[::2], flat[1::2], strict=True):
-            observed += _observed(int(hour), pairs(fields))
-        if len(flat) < 2 * _HOURS_AT_ONCE:
-            return Read(observed, revision_of(head))
-        lower = f"({flat[-2]}"
+async def read(run: Run, namespace: str, name: str, wanted: Wanted, after: str) -> Read[ObservedPart]:
+    legs, versions = _legs(wanted)
+    query: dict[str, Any] = {"name": name, "first": str(wanted.first_hour), "last": str(wanted.last_hour), "legs": legs}
+    if versions:
+        query["versions"] = {str(version): True for version in versions}
+    if after:
+        query["after"] = json.loads(after)
+    head, flat, following = await run(_READ, namespace, json.dumps(query), LOOKS_AT_ONCE)
+    observed = tuple(
+        Observed(_series_of(series), int(hour), metric, _sketch_of(fields))
+        for hour, metric, series, fields in zip(flat[::4], flat[1::4], flat[2::4], flat[3::4], strict=True)
+    )
+    return Read(ObservedPart(observed, following), revision_of(head))
+
+
+def _legs(wanted: Wanted) -> tuple[list[tuple[str, str]], frozenset[int]]:
+    """Ranges of an hour's index, and the versions to look for in them, empty when they have no others."""
+    if not wanted.metrics:
+        return [("-", "+")], wanted.versions
+    prefixes = [f"{metric}\0" for metric in sorted(wanted.metrics)]
+    versions = wanted.versions
+    if versions and len(prefixes) * len(versions) <= _RANGES_MAX:
+        prefixes = [f"{prefix}{version}\0" for prefix in prefixes for version in sorted(versions)]
+        versions = frozenset()
+    return [(f"[{prefix}", f"({prefix[:-1]}\1") for prefix in prefixes], versions
 
 
 def _group_json(group: Group) -> dict[str, Any]:
@@ -87,16 +115,8 @@ def _series_of(text: str) -> Series:
     return Series(version, alias, tuple((key, value) for key, value in tags), folded)
 
 
-def _observed(hour: int, fields: dict[str, str]) -> list[Observed]:
-    found: dict[str, dict[str, Sketch]] = {}
-    for field, text in fields.items():
-        series, metric, what = field.split("\0")
-        sketch = found.setdefault(series, {}).setdefault(metric, Sketch())
-        match what:
-            case "count":
-                sketch.count = int(float(text))
-            case "mean" | "m2" | "least" | "greatest":
-                setattr(sketch, what, float(text))
-            case _:
-                sketch.buckets[int(what[1:])] = int(text)
-    return [Observed(_series_of(series), hour, sketches) for series, sketches in found.items()]
+def _sketch_of(flat: list[str]) -> Sketch:
+    fields = pairs(flat)
+    count = int(float(fields.pop("count")))
+    mean, m2, least, greatest = (float(fields.pop(name)) for name in ("mean", "m2", "least", "greatest"))
+    return Sketch(count, mean, m2, least, greatest, {int(bucket[1:]): int(number) for bucket, number in fields.items()})

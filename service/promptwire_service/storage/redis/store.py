@@ -11,7 +11,7 @@ were one), `:undone` (by what), `:numbers` (where purged prompts ended). `:delet
 
 import json
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import structlog
@@ -41,7 +41,7 @@ from promptwire_service.domain.errors import (
     version_not_found,
 )
 from promptwire_service.domain.kept import AliasMoved, Deleted, Dependent, Dependents, KeptWrite
-from promptwire_service.domain.metrics import Group, Observed, Recorded
+from promptwire_service.domain.metrics import Group, ObservedPart, Recorded, Wanted
 from promptwire_service.domain.operations import (
     DeleteAlias,
     DeletePrompt,
@@ -92,6 +92,8 @@ DEPENDENTS_AT_ONCE = 500
 _SWEPT_AT_ONCE = 500
 """Versions, tags and includes that one script takes away."""
 _LOOKS_MAX = 20
+_SCANNED_AT_ONCE = 1_000
+"""Keys, of whatever kind, that one step of a pass over all namespaces goes past."""
 
 _WRITE = Script("write", "indexes", "history")
 _SWEEP = Script("sweep", "indexes")
@@ -234,6 +236,20 @@ class RedisStore:
         head, flat = await self._run(_LIST_DELETED, namespace, skip, last)
         return Read([deleted_of(*row) for row in pairs(flat).items()], revision_of(head))
 
+    async def namespaces_with_deletions(self) -> AsyncIterator[str]:
+        begin, end = meta_key("*").split("*")[0], "}:deleted"
+        with translated():
+            primaries = await self._connections.primaries()
+        for primary in primaries:
+            cursor = 0
+            while True:
+                with translated():
+                    cursor, keys = await primary.scan(cursor, match=f"{begin}*{end}", count=_SCANNED_AT_ONCE)
+                for key in keys:
+                    yield str(key).removeprefix(begin).removesuffix(end)
+                if not cursor:
+                    break
+
     async def read_dependents(
         self, namespace: str, name: str, *, version: int | None, after: str, limit: int
     ) -> Read[Dependents]:
@@ -256,8 +272,8 @@ class RedisStore:
     ) -> Recorded:
         return await metrics.record(self._run, namespace, groups, request_id, asked, REQUEST_KEPT_SECONDS)
 
-    async def read_metrics(self, namespace: str, name: str, *, first_hour: int, last_hour: int) -> Read[list[Observed]]:
-        return await metrics.read(self._run, namespace, name, first_hour, last_hour)
+    async def read_metrics(self, namespace: str, name: str, wanted: Wanted, *, after: str) -> Read[ObservedPart]:
+        return await metrics.read(self._run, namespace, name, wanted, after)
 
     async def read_log(self, namespace: str, *, after: int, limit: int) -> LogPage:
         head, floor, rows, here = await self._run(_READ_LOG, namespace, after, limit, LOG_PAGE_MAX_BYTES)
