@@ -1,9 +1,11 @@
 """What commands work with: the store, the coherent reads in front of it, and a view of both for operators."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
+from promptwire_service.commands.sorted_lists import SortedLists
+from promptwire_service.commands.work import Turns
 from promptwire_service.domain.convergence import AliasPoint, Survey
 from promptwire_service.domain.reads import Answer, Freshness
 from promptwire_service.domain.records import PromptRecord, VersionRecord
@@ -56,7 +58,7 @@ class Registry:
     """What a command may use: `store` for writes and lists, `reader` for every other read.
 
     `store_info` is what the store was at start; `started_ms` is when this process began to serve, in milliseconds
-    since 1970.
+    since 1970. Calls with much to do take `turns`; `sorted_lists` are kept for pages of searches.
     """
 
     store: Store
@@ -64,3 +66,5 @@ class Registry:
     reader: Reader
     observer: Observer
     started_ms: int
+    turns: Turns = field(default_factory=Turns)
+    sorted_lists: SortedLists = field(default_factory=SortedLists)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from promptwire_service.commands.context import Registry
 from promptwire_service.commands.list_prompts import PromptsPage, cut_by_bytes
+from promptwire_service.commands.paging import PAGE_MAX_BYTES
 from promptwire_service.commands.searching import Search
 from promptwire_service.domain.records import PromptRecord, Read
 from promptwire_service.domain.search.fields import PROMPTS
@@ -16,13 +17,25 @@ async def search_prompts(
 ) -> PromptsPage:
     """As search_versions, with one row a prompt."""
     search = Search[PromptRecord](
-        PROMPTS, namespace=namespace, filter=filter, order_by=order_by, page_size=page_size, page_token=page_token
+        registry,
+        PROMPTS,
+        namespace=namespace,
+        filter=filter,
+        order_by=order_by,
+        page_size=page_size,
+        page_token=page_token,
     )
 
     async def find(plan: Plan, after: str, limit: int) -> Read[Candidates[PromptRecord]]:
         return await registry.store.find_prompts(namespace, plan, after=after, limit=limit)
 
     found = await search.page(find)
-    prompts = cut_by_bytes(found.rows)
-    token = found.token if len(prompts) == len(found.rows) else search.token(found.positions[len(prompts) - 1])
-    return PromptsPage(prompts, token, found.revision)
+    if found.rows is not None:
+        prompts = cut_by_bytes(found.rows)
+        token = found.token if len(prompts) == len(found.rows) else search.token(found.cursors[len(prompts) - 1])
+        return PromptsPage(prompts, token, found.revision)
+    names = [name for name, _ in found.keys]
+    whole = await registry.store.read_prompt_rows(namespace, names, max_bytes=PAGE_MAX_BYTES)
+    rows = [row for row in whole.value if row is not None and await search.holds(row)]
+    token = found.token if len(whole.value) == len(names) else search.token(found.cursors[len(whole.value) - 1])
+    return PromptsPage(tuple(rows), token, whole.revision)

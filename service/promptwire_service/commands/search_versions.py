@@ -31,7 +31,13 @@ async def search_versions(
     A version that is there and matches all the while is on one of the pages, once, whatever is written meanwhile.
     """
     search = Search[VersionRow](
-        VERSIONS, namespace=namespace, filter=filter, order_by=order_by, page_size=page_size, page_token=page_token
+        registry,
+        VERSIONS,
+        namespace=namespace,
+        filter=filter,
+        order_by=order_by,
+        page_size=page_size,
+        page_token=page_token,
     )
 
     least: Contents = "text" if search.reads_text else "none"
@@ -44,10 +50,9 @@ async def search_versions(
         return await registry.store.find_versions(namespace, plan, after=after, limit=limit, content=content)
 
     found = await search.page(find)
-    if not found.rows or found.one_read:
-        return FoundVersionsPage(tuple(found.rows), found.token, found.revision)
-    keys = [(row.version.name, row.version.version) for row in found.rows]
-    whole = await registry.store.read_rows(namespace, keys, max_bytes=PAGE_MAX_BYTES)
-    rows = tuple(row for row in whole.value if row is not None and search.matches(row))
-    token = found.token if len(whole.value) == len(keys) else search.token(found.positions[len(whole.value) - 1])
-    return FoundVersionsPage(rows, token, whole.revision)
+    if found.one_read or not found.keys:
+        return FoundVersionsPage(tuple(found.rows or ()), found.token, found.revision)
+    whole = await registry.store.read_rows(namespace, found.keys, max_bytes=PAGE_MAX_BYTES)
+    rows = [row for row in whole.value if row is not None and await search.holds(row)]
+    token = found.token if len(whole.value) == len(found.keys) else search.token(found.cursors[len(whole.value) - 1])
+    return FoundVersionsPage(tuple(rows), token, whole.revision)

@@ -345,6 +345,16 @@ def too_many_to_sort(candidates: int, most: int) -> RegistryError:
     )
 
 
+def too_much_to_sort(looked_at: int) -> RegistryError:
+    return RegistryError(
+        Code.FAILED_PRECONDITION,
+        "TOO_MANY_TO_SORT",
+        f"to look for what is to be sorted takes too long: {looked_at:,} candidates were matched; make the filter "
+        "narrower, by name, tag, alias or author, or leave order_by or conditions on template out",
+        {"looked_at": str(looked_at)},
+    )
+
+
 def internal(error_id: str) -> RegistryError:
     return RegistryError(
         Code.INTERNAL,

@@ -77,6 +77,12 @@ class Store(Protocol):
         """
         ...
 
+    async def read_prompt_rows(
+        self, namespace: str, names: Sequence[str], *, max_bytes: int
+    ) -> Read[list[PromptRecord | None]]:
+        """The same of prompts."""
+        ...
+
     async def read_history(
         self, namespace: str, name: str, alias: str, *, before: int, at_ms: int | None, limit: int
     ) -> Read[list[AliasMoved]]:

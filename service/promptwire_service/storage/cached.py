@@ -149,6 +149,11 @@ class CachedStore:
     ) -> Read[list[VersionRow | None]]:
         return await self._store.read_rows(namespace, keys, max_bytes=max_bytes)
 
+    async def read_prompt_rows(
+        self, namespace: str, names: Sequence[str], *, max_bytes: int
+    ) -> Read[list[PromptRecord | None]]:
+        return await self._store.read_prompt_rows(namespace, names, max_bytes=max_bytes)
+
     async def read_history(
         self, namespace: str, name: str, alias: str, *, before: int, at_ms: int | None, limit: int
     ) -> Read[list[AliasMoved]]:

@@ -232,6 +232,20 @@ class MemoryStore:
             rows.append(row)
         return Read(rows, space.head)
 
+    async def read_prompt_rows(
+        self, namespace: str, names: Sequence[str], *, max_bytes: int
+    ) -> Read[list[PromptRecord | None]]:
+        read = await self.read_prompts(namespace, names)
+        rows: list[PromptRecord | None] = []
+        size = 0
+        for prompt in read.value:
+            there = prompt is not None and not prompt.deleted_ms
+            size += prompt.size_bytes if prompt is not None and there else 0
+            if rows and size > max_bytes:
+                break
+            rows.append(prompt if there else None)
+        return Read(rows, read.revision)
+
     async def read_history(
         self, namespace: str, name: str, alias: str, *, before: int, at_ms: int | None, limit: int
     ) -> Read[list[AliasMoved]]:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from promptwire.domain.violations import Violation
 from promptwire_service.domain.search.expressions import And, Compare, Expression, Field, In, IsNull, Like, Not, Or
 from promptwire_service.domain.search.fields import PROMPTS, VERSIONS
-from promptwire_service.domain.search.matching import like, matcher
+from promptwire_service.domain.search.like import Pattern
+from promptwire_service.domain.search.matching import Matcher
 from promptwire_service.domain.search.parsing import parse_filter, parse_order
 
 ROW = SimpleNamespace(
@@ -37,7 +38,7 @@ def parsed(text: str) -> Expression:
 
 
 def holds(text: str) -> bool:
-    return matcher(parsed(text), VERSIONS)(ROW)
+    return Matcher(parsed(text), VERSIONS).matches(ROW)
 
 
 @pytest.mark.parametrize(
@@ -170,7 +171,7 @@ def test_orders_are_keys_with_directions() -> None:
     ],
 )
 def test_like(pattern: str, text: str, matches: bool) -> None:
-    assert like(pattern, ignores_case=False)(text) is matches
+    assert Pattern(pattern).matches(text) is matches
 
 
 texts = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=8)

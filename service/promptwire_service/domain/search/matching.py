@@ -4,15 +4,19 @@ So `tags.team != 'x'` holds for a row without the tag, and `tags.team < 'x'` doe
 """
 
 import operator
-import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final
 
-from promptwire_service.domain.search.expressions import And, Compare, Expression, In, IsNull, Like, Not, Or, Value
+from promptwire_service.domain.search.expressions import And, Compare, Expression, In, Like, Not, Or, Value
 from promptwire_service.domain.search.fields import Getter, Kind, Subject, number_in
+from promptwire_service.domain.search.like import Pattern, Steps
 
 Test = Callable[[Any], bool]
 _Comparison = Callable[[Any, Any], bool]
+
+SHORT_CHARS: Final = 256
+"""A text up to this length is matched with a pattern at once, and counted as so many comparisons:"""
+_SHORT_COST: Final = 32
 
 _COMPARISONS: Final[dict[str, _Comparison]] = {
     "=": operator.eq,
@@ -23,30 +27,97 @@ _COMPARISONS: Final[dict[str, _Comparison]] = {
 }
 
 
-def matcher(expression: Expression, subject: Subject) -> Test:
-    """Tells of a row of the subject whether the expression holds."""
-    match expression:
-        case And(parts):
-            tests = [matcher(part, subject) for part in parts]
-            return lambda row: all(test(row) for test in tests)
-        case Or(parts):
-            tests = [matcher(part, subject) for part in parts]
-            return lambda row: any(test(row) for test in tests)
-        case Not(part):
-            test = matcher(part, subject)
-            return lambda row: not test(row)
-        case Compare(field, sign, value):
-            return _comparison(subject.type_of(field).kind, subject.getter(field), _COMPARISONS[sign], value)
-        case In(field, values):
-            kind, get = subject.type_of(field).kind, subject.getter(field)
-            tests = [_comparison(kind, get, operator.eq, value) for value in values]
-            return lambda row: any(test(row) for test in tests)
-        case Like(field, text, ignores_case):
-            return _existing(subject.type_of(field).kind, subject.getter(field), like(text, ignores_case))
-        case IsNull(field):
-            get = subject.getter(field)
-            absent: tuple[object, ...] = (None,) if subject.type_of(field).kind is Kind.TAG else (None, "")
-            return lambda row: _is_absent(get(row), absent)
+class _LongTextError(Exception):
+    """A pattern has met a text that is too long to be matched at once."""
+
+    def __init__(self, pattern: Pattern, text: str) -> None:
+        super().__init__()
+        self.pattern = pattern
+        self.text = text
+
+
+class Matcher:
+    """Tells of rows, one after the other, whether a filter holds for them."""
+
+    def __init__(self, expression: Expression, subject: Subject) -> None:
+        self._subject = subject
+        self._known: dict[Pattern, bool] = {}
+        """What patterns have told of the long texts of the row that is being matched."""
+        self._cost = 1
+        self._several: list[Getter] = []
+        self._test = self._of(expression)
+
+    def matches(self, row: Any) -> bool:
+        """The same as `scan` without a pause."""
+        steps = self.scan(row)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                return bool(end.value)
+
+    def scan(self, row: Any) -> Steps:
+        """Whether the filter holds for a row. Only one row may be under way."""
+        yield self._cost + sum(len(get(row)) for get in self._several)
+        self._known.clear()
+        while True:
+            # A test that meets a long text is begun again once that is matched: everything else in it is cheap.
+            try:
+                return self._test(row)
+            except _LongTextError as long:
+                self._known[long.pattern] = yield from long.pattern.scan(long.text)
+
+    def _of(self, expression: Expression) -> Test:
+        match expression:
+            case And(parts):
+                tests = [self._of(part) for part in parts]
+                return lambda row: all(test(row) for test in tests)
+            case Or(parts):
+                tests = [self._of(part) for part in parts]
+                return lambda row: any(test(row) for test in tests)
+            case Not(part):
+                test = self._of(part)
+                return lambda row: not test(row)
+        kind, get = self._subject.type_of(expression.field).kind, self._subject.getter(expression.field)
+        self._cost += 1
+        if kind is Kind.TEXTS:
+            get = _remembered(get)
+            self._several.append(get)
+        match expression:
+            case Compare(_, sign, value):
+                return _comparison(kind, get, _COMPARISONS[sign], value)
+            case In(_, values):
+                return _membership(kind, get, values)
+            case Like(_, text, ignores_case):
+                self._cost += _SHORT_COST
+                return _existing(kind, get, self._like(Pattern(text, ignores_case=ignores_case)))
+        absent: tuple[object, ...] = (None,) if kind is Kind.TAG else (None, "")
+        return lambda row: _is_absent(get(row), absent)
+
+    def _like(self, pattern: Pattern) -> Callable[[str], bool]:
+        known = self._known
+
+        def test(text: str) -> bool:
+            if len(text) <= SHORT_CHARS:
+                return pattern.matches(text)
+            if pattern not in known:
+                raise _LongTextError(pattern, text)
+            return known[pattern]
+
+        return test
+
+
+def _remembered(get: Getter) -> Getter:
+    """The same for a row that is asked for several times in a row."""
+    last: tuple[Any, Any] = (None, ())
+
+    def remembered(row: Any) -> Any:
+        nonlocal last
+        if last[0] is not row:
+            last = row, get(row)
+        return last[1]
+
+    return remembered
 
 
 def _is_absent(value: object, absent: tuple[object, ...]) -> bool:
@@ -59,61 +130,18 @@ def _comparison(kind: Kind, get: Getter, compare: _Comparison, value: Value) -> 
     return _existing(kind, get, lambda held: compare(held, value))
 
 
+def _membership(kind: Kind, get: Getter, values: Sequence[Value]) -> Test:
+    """However many values there are, a row is looked up among them once."""
+    if kind is not Kind.TAG:
+        among = frozenset(values)
+        return _existing(kind, get, lambda held: held in among)
+    texts = frozenset(value for value in values if isinstance(value, str))
+    numbers = frozenset(value for value in values if not isinstance(value, str))
+    return _existing(kind, get, lambda text: text in texts or (bool(numbers) and number_in(text) in numbers))
+
+
 def _existing(kind: Kind, get: Getter, test: Callable[[Any], bool]) -> Test:
     """The test of what the field holds: of one of several, of nothing never."""
     if kind is Kind.TEXTS:
         return lambda row: any(test(one) for one in get(row))
     return lambda row: (held := get(row)) is not None and test(held)
-
-
-def like(pattern: str, ignores_case: bool) -> Callable[[str], bool]:
-    """The test of a text against a LIKE pattern.
-
-    Piece by piece between the `%`, each where it is first found, so that no pattern takes more than the product of the
-    two lengths; one regular expression with many `.*` would take a power of it.
-    """
-    flags = re.DOTALL | (re.IGNORECASE if ignores_case else 0)
-    first, *rest = [re.compile("".join(piece), flags) for piece in _pieces(pattern)]
-    if not rest:
-        return lambda text: first.fullmatch(text) is not None
-    *middle, last = rest
-    tail = re.compile(f"(?:{last.pattern})\\Z", flags)
-    last_chars = len(_pieces(pattern)[-1])
-
-    def test(text: str) -> bool:
-        found = first.match(text)
-        for piece in middle:
-            if found is None:
-                return False
-            found = piece.search(text, found.end())
-        return found is not None and tail.match(text, max(found.end(), len(text) - last_chars)) is not None
-
-    return test
-
-
-def _pieces(pattern: str) -> list[list[str]]:
-    """Between the `%`: each piece as regular expressions of one character each."""
-    pieces: list[list[str]] = [[]]
-    characters = iter(pattern)
-    for character in characters:
-        match character:
-            case "%":
-                pieces.append([])
-            case "_":
-                pieces[-1].append(".")
-            case "\\":
-                pieces[-1].append(re.escape(next(characters, "\\")))
-            case _:
-                pieces[-1].append(re.escape(character))
-    return pieces
-
-
-def literal_prefix(pattern: str) -> tuple[str, bool]:
-    """What every text that matches begins with, and whether that is all that it is."""
-    prefix = ""
-    characters = iter(pattern)
-    for character in characters:
-        if character in "%_":
-            return prefix, False
-        prefix += next(characters, "\\") if character == "\\" else character
-    return prefix, True

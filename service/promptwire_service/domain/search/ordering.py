@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import total_ordering
 from typing import Any, Final
 
 from promptwire_service.domain.search.expressions import Field
@@ -24,24 +23,6 @@ class OrderKey:
         return f"{self.field} {'DESC' if self.descending else 'ASC'}"
 
 
-@total_ordering
-class _Reversed:
-    """A value that comes before what is less."""
-
-    __slots__ = ("_value",)
-
-    def __init__(self, value: Any) -> None:
-        self._value = value
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Reversed) and self._value == other._value
-
-    def __lt__(self, other: "_Reversed") -> bool:
-        return bool(other._value < self._value)
-
-    __hash__ = None  # type: ignore[assignment]
-
-
 def ranks(keys: Sequence[OrderKey], subject: Subject) -> Callable[[Any], list[Rank]]:
     """Tells a row's ranks under these keys."""
     getters = [(subject.type_of(key.field).kind, subject.getter(key.field)) for key in keys]
@@ -49,10 +30,18 @@ def ranks(keys: Sequence[OrderKey], subject: Subject) -> Callable[[Any], list[Ra
 
 
 def comparable(keys: Sequence[OrderKey], ranked: Sequence[Rank]) -> tuple[Any, ...]:
-    """Ranks as Python compares them: what is missing comes last, whichever the direction."""
-    return tuple(
-        (rank == _MISSING, _Reversed(rank) if key.descending else rank) for key, rank in zip(keys, ranked, strict=True)
-    )
+    """Ranks as a flat tuple that Python compares by itself: what is missing comes last, whichever the direction."""
+    flat: list[Any] = []
+    for key, (kind, value) in zip(keys, ranked, strict=True):
+        if kind == _MISSING[0]:
+            flat += (True, 0, 0)
+        elif not key.descending:
+            flat += (False, kind, value)
+        else:
+            # A text comes after those that it is the beginning of: so it ends in what is more than any character.
+            turned = (*(-ord(character) for character in value), 1) if isinstance(value, str) else -value
+            flat += (False, -kind, turned)
+    return tuple(flat)
 
 
 _MISSING: Final[Rank] = [2, ""]

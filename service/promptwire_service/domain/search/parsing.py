@@ -3,7 +3,7 @@
 import difflib
 import math
 from collections.abc import Iterator, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Any, Final, cast
 
@@ -27,10 +27,25 @@ from promptwire_service.domain.search.expressions import (
     Or,
     Value,
 )
-from promptwire_service.domain.search.fields import COMPARES_WITH, FieldType, Kind, Subject, converted
+from promptwire_service.domain.search.fields import (
+    COMPARES_WITH,
+    PROMPTS,
+    VERSIONS,
+    FieldType,
+    Kind,
+    Subject,
+    converted,
+)
 from promptwire_service.domain.search.ordering import OrderKey
 
 NESTING_MAX: Final = 50
+TOKENS_MAX: Final = 2_500
+"""Words, values and signs of a filter, which take up to 10 us each to be read."""
+CONDITIONS_MAX: Final = 500
+"""Each is tested for every candidate."""
+LIKES_MAX: Final = 20
+"""Each goes through a whole text, of up to 1 MiB."""
+_PARSED_MAX: Final = 32
 _NUMBER_MAX_CHARS: Final = 40
 
 _IN_WORDS: Final = {
@@ -47,6 +62,9 @@ _IN_WORDS: Final = {
 }
 
 
+_SUBJECTS: Final = {subject.name: subject for subject in (VERSIONS, PROMPTS)}
+
+
 class FilterError(Exception):
     """What is written cannot be meant; `position` is the character where that shows, counted from 0."""
 
@@ -58,10 +76,15 @@ class FilterError(Exception):
 
 def parse_filter(text: str, subject: Subject) -> Expression | Violation:
     """An empty filter is EVERYTHING."""
+    return _parsed_filter(text, subject.name)
+
+
+@lru_cache(_PARSED_MAX)  # since each page of a search brings its filter again
+def _parsed_filter(text: str, subject_name: str) -> Expression | Violation:
     if not text.strip():
         return EVERYTHING
     try:
-        return cast(Expression, _parse(text, "filter", subject))
+        return cast(Expression, _parse(text, "filter", _SUBJECTS[subject_name]))
     except FilterError as error:
         return _violation("filter", text, error)
 
@@ -129,17 +152,26 @@ def _unexpected(token: Token | None, expected: set[str]) -> str:
 @cache
 def _grammar() -> Lark:
     text = files(__package__).joinpath("filter.lark").read_text()
-    return Lark(text, start=["filter", "order"], parser="lalr", postlex=_Nesting())
+    return Lark(text, start=["filter", "order"], parser="lalr", postlex=_Bounded())
 
 
-class _Nesting(PostLex):
-    """Refuses what is nested deeper than a walk through its tree should go."""
+class _Bounded(PostLex):
+    """Refuses what is nested deeper than a walk through its tree should go, or too much to be read or tested."""
 
     always_accept = ()
 
     def process(self, stream: Iterator[Token]) -> Iterator[Token]:
         depth = nots = 0
-        for token in stream:
+        counts = {"FIELD": 0, "LIKE": 0}
+        for number, token in enumerate(stream, 1):
+            counts[token.type] = counts.get(token.type, 0) + 1
+            for count, most, what in (
+                (number, TOKENS_MAX, "words, values and signs"),
+                (counts["FIELD"], CONDITIONS_MAX, "conditions"),
+                (counts["LIKE"], LIKES_MAX, "LIKEs and ILIKEs"),
+            ):
+                if count > most:
+                    raise FilterError(token.start_pos or 0, f"has more than {most:,} {what}")
             depth += {"LPAR": 1, "RPAR": -1}.get(token.type, 0)
             nots = nots + 1 if token.type == "NOT" else 0
             if max(depth, nots) > NESTING_MAX:

@@ -10,11 +10,13 @@ from typing import Final
 
 from promptwire_service.domain.search.expressions import And, Compare, Expression, Field, In, Like, Or, Value
 from promptwire_service.domain.search.fields import PROMPTS, Subject
-from promptwire_service.domain.search.matching import literal_prefix
+from promptwire_service.domain.search.like import literal_prefix
 from promptwire_service.domain.search.ordering import OrderKey
 
 LEGS_MAX: Final = 64
 """Of one cover. Each costs the store a look for every batch of candidates."""
+COVERS_MAX: Final = 8
+"""That the store counts, to choose one; those with fewest legs, beside the names alone."""
 
 _AFTER: Final = "\x01"
 """Comes after a name and before every longer one: no name has control characters."""
@@ -150,7 +152,7 @@ def _all_of(parts: Sequence[_Bounds]) -> _Bounds:
     for part in parts:
         if part.spans is not None:
             spans = part.spans if spans is None else _intersection(spans, part.spans)
-    covers = [cover for part in parts for cover in part.covers]
+    covers = sorted((cover for part in parts for cover in part.covers), key=len)[:COVERS_MAX]
     return _Bounds(spans, tuple(_within(cover, spans) for cover in covers))
 
 
@@ -185,9 +187,19 @@ def _within(cover: Cover, spans: tuple[Span, ...] | None) -> Cover:
     )
 
 
-def _intersection(one: Iterable[Span], other: Iterable[Span]) -> tuple[Span, ...]:
-    other = tuple(other)
-    return _merged(both for span in one for limit in other if (both := span.within(limit)) is not None)
+def _intersection(one: Sequence[Span], other: Sequence[Span]) -> tuple[Span, ...]:
+    """Of spans that ascend without overlaps, as the answer's do: one look along both."""
+    common: list[Span] = []
+    i = j = 0
+    while i < len(one) and j < len(other):
+        this, that = one[i], other[j]
+        if (both := this.within(that)) is not None:
+            common.append(both)
+        if that.upper is None or (this.upper is not None and this.upper <= that.upper):
+            i += 1
+        else:
+            j += 1
+    return tuple(common)
 
 
 def _merged(spans: Iterable[Span]) -> tuple[Span, ...]:

@@ -20,7 +20,7 @@ Row = TypeVar("Row")
 _WALK = Script("walk_indexes")
 _READ_ROWS = Script("read_rows")
 
-CANDIDATES_MAX_BYTES: Final = 4 << 20
+CANDIDATES_MAX_BYTES: Final = 2 << 20
 
 
 class Run(Protocol):
@@ -67,6 +67,12 @@ class Searching:
     ) -> Read[list[VersionRow | None]]:
         read = await self._read("all", namespace, keys, max_bytes)
         return Read([row if isinstance(row, VersionRow) else None for row in read.value], read.revision)
+
+    async def read_prompt_rows(
+        self, namespace: str, names: Sequence[str], *, max_bytes: int
+    ) -> Read[list[PromptRecord | None]]:
+        read = await self._read("all", namespace, [(name, 0) for name in names], max_bytes)
+        return Read([row if isinstance(row, PromptRecord) else None for row in read.value], read.revision)
 
     async def _walk(self, namespace: str, plan: Plan, subject: str, after: str, limit: int) -> _Walked:
         if plan.newest:

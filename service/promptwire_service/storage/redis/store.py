@@ -214,6 +214,11 @@ class RedisStore:
     ) -> Read[list[VersionRow | None]]:
         return await self._searching.read_rows(namespace, keys, max_bytes=max_bytes)
 
+    async def read_prompt_rows(
+        self, namespace: str, names: Sequence[str], *, max_bytes: int
+    ) -> Read[list[PromptRecord | None]]:
+        return await self._searching.read_prompt_rows(namespace, names, max_bytes=max_bytes)
+
     async def read_history(
         self, namespace: str, name: str, alias: str, *, before: int, at_ms: int | None, limit: int
     ) -> Read[list[AliasMoved]]:
