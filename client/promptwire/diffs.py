@@ -54,7 +54,7 @@ def unified(part: DiffPart, before: str, after: str) -> str:
         lines.append(_range(hunk))
         lines += _hunk(hunk)
     if part.cut:
-        lines.append("\\ There is more\n")
+        lines.append("\\ There is more\n" if part.hunks else "\\ Differs; the diff is too large to tell how\n")
     return "".join(lines)
 
 

@@ -7,8 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptwire.domain.alignment import Budget, align
-from promptwire.domain.diffs import LINES_MAX, DiffPart, diff_parts, parts_of
+from promptwire.domain.alignment import PAUSE_COMPARISONS, Budget, align
+from promptwire.domain.diffs import (
+    COMPARISONS_MAX,
+    LINES_MAX,
+    LINES_READ_MAX,
+    DiffBounds,
+    DiffPart,
+    diff_parts,
+    parts_of,
+)
 
 LETTERS = st.lists(st.sampled_from("abc"), max_size=12)
 TEXTS = st.text(st.sampled_from("ab \t\n\r{}é🙂"), max_size=60)
@@ -17,6 +25,10 @@ TEXTS = st.text(st.sampled_from("ab \t\n\r{}é🙂"), max_size=60)
 def only(before: str, after: str, context_lines: int = 1_000) -> DiffPart:
     (part,) = diff_parts({"template": before}, {"template": after}, context_lines)
     return part
+
+
+def lines_of(parts: tuple[DiffPart, ...]) -> int:
+    return sum(len(hunk.lines) for part in parts for hunk in part.hunks)
 
 
 def longest_common(left: list[str], right: list[str]) -> int:
@@ -126,7 +138,6 @@ def a_million(alphabet: str, seed: int, separator: str = "") -> str:
     return separator.join(random.Random(seed).choices(alphabet, k=(1 << 20) // (1 + len(separator))))
 
 
-@pytest.mark.timeout(30)
 @pytest.mark.parametrize(
     ("before", "after"),
     [
@@ -139,6 +150,71 @@ def a_million(alphabet: str, seed: int, separator: str = "") -> str:
     ids=["short lines", "one line", "all lines differ", "many words", "long lines"],
 )
 def test_nasty_texts_of_a_million_bytes_end_and_stay_bounded(before: str, after: str) -> None:
-    part = only(before, after, context_lines=3)
+    bounds = DiffBounds()
+    (part,) = diff_parts({"template": before}, {"template": after}, 3, bounds)
     assert part.hunks
-    assert sum(len(hunk.lines) for hunk in part.hunks) <= LINES_MAX
+    assert lines_of((part,)) <= LINES_MAX
+    # The last comparison may go past the bound, but by no more than the edits of one round, or one line's words.
+    assert min(bounds.lines.left, bounds.words.left) > -100_000
+    assert bounds.reading.left >= 0
+
+
+def test_all_parts_of_a_diff_share_one_bound() -> None:
+    before = {f"tags.{number:03}": "a\n" * 49_000 for number in range(100)}
+    after = dict.fromkeys(before, "b\n" * 49000)
+    bounds = DiffBounds()
+    parts = diff_parts(before, after, bounds=bounds)
+    assert [(part.name, part.kind) for part in parts] == [(name, "changed") for name in before], (
+        "all that differ are told"
+    )
+    assert lines_of(parts) == LINES_MAX
+    whole = [part for part in parts if not part.hunks]
+    assert len(whole) >= 98
+    assert all(part.cut and not part.by_words for part in whole)
+    assert LINES_READ_MAX - bounds.reading.left <= 2 * 49_000, "what is past the bound is not even taken apart"
+
+
+def test_a_part_that_has_more_lines_than_may_be_read_is_told_as_replaced() -> None:
+    (part,) = diff_parts({"template": "\n" * LINES_READ_MAX}, {"template": "\n" * LINES_READ_MAX + "x"})
+    assert (part.kind, part.hunks, part.by_words, part.cut) == ("changed", (), False, True)
+
+
+def test_a_diff_lets_others_in_after_a_bounded_number_of_comparisons() -> None:
+    paused = 0
+
+    def pause() -> None:
+        nonlocal paused
+        paused += 1
+
+    before, after = a_million("ab", 1, "\n")[:20_000], a_million("ab", 2, "\n")[:20_000]
+    bounds = DiffBounds(pause)
+    diff_parts({"template": before}, {"template": after}, 3, bounds)
+    done = 2 * COMPARISONS_MAX - bounds.lines.left - bounds.words.left
+    assert paused >= done // (2 * PAUSE_COMPARISONS) > 10
+
+
+def test_a_diff_that_is_stopped_compares_nothing_more() -> None:
+    bounds = DiffBounds()
+    bounds.lines.pause = bounds.stop
+    before = {"template": a_million("ab", 1, "\n")[:20_000], "tags.a": "1\n"}
+    after = {"template": a_million("ab", 2, "\n")[:20_000], "tags.a": "2\n"}
+    assert [bool(part.hunks) for part in diff_parts(before, after, bounds=bounds)] == [True, False]
+
+
+@given(st.lists(st.booleans(), max_size=30), st.integers(0, 3), st.integers(1, 12))
+def test_lines_far_from_any_change_make_no_difference(changed: list[bool], context_lines: int, room: int) -> None:
+    before = [f"{number}\n" for number in range(len(changed))]
+    after = [f"{number}!\n" if new else f"{number}\n" for number, new in enumerate(changed)]
+    bounds = DiffBounds()
+    bounds.room = room
+    parts = diff_parts({"template": "".join(before)}, {"template": "".join(after)}, context_lines, bounds)
+    near = {
+        number
+        for number in range(len(changed))
+        if any(changed[max(0, number - context_lines) : number + context_lines + 1])
+    }
+    shown = [line.before_line - 1 for part in parts for hunk in part.hunks for line in hunk.lines if line.before_line]
+    assert shown == sorted(near)[: len(shown)]
+    if parts and not parts[0].cut:
+        assert len(shown) == len(near)
+    assert lines_of(parts) <= room

@@ -86,8 +86,9 @@ def _style_of(line: str) -> str:
 def _heading(part: "DiffPart") -> "Text":
     from rich.text import Text
 
-    notes = [] if part.by_words else ["words not compared everywhere"]
-    notes += ["there is more"] if part.cut else []
+    notes = [] if part.by_words or not part.hunks else ["words not compared everywhere"]
+    if part.cut:
+        notes.append("there is more" if part.hunks else "the diff is too large to tell how")
     kind = "" if part.kind == "changed" else f" {part.kind}"
     told = f"  ({'; '.join(notes)})" if notes else ""
     return Text.assemble("\n", (safe_line(part.name), "bold"), kind, (told, "dim"))

@@ -5,10 +5,15 @@ cubic on nasty ones, and nothing bounds it.
 """
 
 from array import array
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 Pairs = list[tuple[int, int]]
+
+
+PAUSE_COMPARISONS: Final = 5_000
+"""After so many, about 2 ms, a budget's `pause` is called."""
 
 
 @dataclass(slots=True)
@@ -16,11 +21,23 @@ class Budget:
     """How many comparisons may still be made; below 0 once it is spent."""
 
     left: int
+    pause: Callable[[], None] | None = None
+    """Lets others in."""
+    _until_pause: int = PAUSE_COMPARISONS
 
     def spend(self, comparisons: int) -> bool:
         """Whether there was enough."""
         self.left -= comparisons
+        self._until_pause -= comparisons
+        if self._until_pause <= 0:
+            self._until_pause = PAUSE_COMPARISONS
+            if self.pause is not None:
+                self.pause()
         return self.left >= 0
+
+    def stop(self) -> None:
+        """Spends all that is left, also from another thread."""
+        self.left = -1
 
 
 def align(left: Sequence[Hashable], right: Sequence[Hashable], budget: Budget) -> Pairs | None:

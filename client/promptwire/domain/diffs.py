@@ -1,13 +1,15 @@
 """What differs between two versions: parts, hunks of lines, and in changed lines the words.
 
-Lines first, then words within lines that changed; where either would take too long, it is left out and said so.
+Lines first, then words within lines that changed; where either would take too long, it is left out and said so. One
+bound holds for all parts of a diff together.
 """
 
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Final, Literal
 
 from promptwire.domain.alignment import Budget, align
@@ -15,10 +17,14 @@ from promptwire.domain.alignment import Budget, align
 CONTEXT_LINES: Final = 3
 CONTEXT_MAX_LINES: Final = 1_000
 LINES_MAX: Final = 20_000
-"""Of all hunks of a part; what is past it is cut."""
+"""Of all hunks of all parts; what is past it is cut."""
+LINES_READ_MAX: Final = 1_500_000
+"""Of both sides of all parts, about half a second of one core; a part that goes past it is not looked into."""
 
-_COMPARISONS_MAX: Final = 1_000_000
-"""Of lines, and again of words, in one diff: about half a second of one core each."""
+COMPARISONS_MAX: Final = 500_000
+"""Of lines, and again of words, in one diff: about a quarter of a second of one core each."""
+_WORDS_MAX_CHARS: Final = 50_000
+"""Of a line whose words are compared: taking a line apart is one call, which nothing interrupts."""
 _ALIKE: Final = 0.4
 """Lines that share fewer of their words are shown as one removed and one added."""
 _WORD = re.compile(r"\{\{|\}\}|\w+|\s+|[^\w\s]")
@@ -77,16 +83,38 @@ class DiffPart:
     by_words: bool = True
     """False where comparing words, or even lines, would have taken too long."""
     cut: bool = False
-    """Whether there is more than was compared."""
+    """Whether there is more than was compared. Without hunks, the part was replaced whole, as far as is known: the
+    parts before it took all that a diff may take.
+    """
+
+
+class DiffBounds:
+    """What one diff may still take, all its parts together."""
+
+    def __init__(self, pause: Callable[[], None] | None = None) -> None:
+        """`pause` is called after each few milliseconds of work."""
+        self.lines = Budget(COMPARISONS_MAX, pause)
+        self.words = Budget(COMPARISONS_MAX, pause)
+        self.reading = Budget(LINES_READ_MAX, pause)
+        self.room = LINES_MAX
+        """Lines that the hunks may still have."""
+
+    def stop(self) -> None:
+        """Lets a diff on another thread end soon: nobody waits for it."""
+        for budget in (self.lines, self.words, self.reading):
+            budget.stop()
 
 
 def diff_parts(
-    before: Mapping[str, str], after: Mapping[str, str], context_lines: int = CONTEXT_LINES
+    before: Mapping[str, str],
+    after: Mapping[str, str],
+    context_lines: int = CONTEXT_LINES,
+    bounds: DiffBounds | None = None,
 ) -> tuple[DiffPart, ...]:
     """The parts that differ: content as it is in `before`, then in `after`; tags last."""
-    lines, words = Budget(_COMPARISONS_MAX), Budget(_COMPARISONS_MAX)
+    bounds = bounds or DiffBounds()
     return tuple(
-        _part(name, before.get(name), after.get(name), context_lines, lines, words)
+        _part(name, before.get(name), after.get(name), context_lines, bounds)
         for name in sorted(dict.fromkeys([*before, *after]), key=lambda name: name.startswith("tags."))
         if before.get(name) != after.get(name)
     )
@@ -131,28 +159,47 @@ def readable(value: object) -> str:
     return text.encode(errors="backslashreplace").decode()
 
 
-def _part(
-    name: str, before: str | None, after: str | None, context_lines: int, lines: Budget, words: Budget
-) -> DiffPart:
-    left, right = _lines(before or ""), _lines(after or "")
-    pairs = align(left, right, lines)
+def _part(name: str, before: str | None, after: str | None, context_lines: int, bounds: DiffBounds) -> DiffPart:
+    kind: PartKind = "added" if before is None else "removed" if after is None else "changed"
+    before, after = before or "", after or ""
+    if bounds.room <= 0 or not bounds.reading.spend(before.count("\n") + after.count("\n")):
+        return DiffPart(name, kind, (), by_words=False, cut=True)
+    left, right = _lines(before), _lines(after)
+    pairs = align(left, right, bounds.lines)
     by_words = pairs is not None
     rows: list[DiffLine] = []
     i = j = changed = 0
-    for next_i, next_j in [*(pairs or ()), (len(left), len(right))]:
+    unused = context_lines + 1
+    for next_i, next_j, equal in _runs(pairs or (), len(left), len(right)):
         if i < next_i or j < next_j:
             # One more than is kept, so that it shows that there is more.
-            most = LINES_MAX + 1 - changed
-            by_words &= _block(left[i : min(next_i, i + most)], right[j : min(next_j, j + most)], i, j, words, rows)
+            most = bounds.room + 1 - changed
+            by_words &= _block(left[i : min(next_i, i + most)], right[j : min(next_j, j + most)], i, j, bounds, rows)
             changed += max(next_i - i, next_j - j)
-        if changed > LINES_MAX:
+        if changed > bounds.room:
             break
-        if next_i < len(left) and next_j < len(right):
-            rows.append(DiffLine(next_i + 1, next_j + 1, (DiffSegment("equal", left[next_i]),)))
-        i, j = next_i + 1, next_j + 1
-    kind: PartKind = "added" if before is None else "removed" if after is None else "changed"
-    hunks, cut = _hunks(rows, context_lines)
+        # Of lines that neither side changed, those that may stand around a change, and two that part hunks.
+        near: Iterable[int] = range(equal)
+        if equal > 2 * context_lines + 2:
+            near = chain(range(context_lines + 1), range(equal - context_lines - 1, equal))
+        unused += min(max(0, equal - 2 * context_lines), 2)
+        rows += (DiffLine(next_i + n + 1, next_j + n + 1, (DiffSegment("equal", left[next_i + n]),)) for n in near)
+        if len(rows) - unused > bounds.room:
+            break
+        i, j = next_i + equal, next_j + equal
+    hunks, cut = _hunks(rows, context_lines, bounds.room)
+    bounds.room -= sum(len(hunk.lines) for hunk in hunks)
     return DiffPart(name, kind, hunks, by_words, cut)
+
+
+def _runs(pairs: Sequence[tuple[int, int]], before: int, after: int) -> Iterator[tuple[int, int, int]]:
+    """Where lines that both sides keep begin on either side, and how many follow each other; none at the end."""
+    start = 0
+    for index, (i, j) in enumerate(pairs, 1):
+        if index == len(pairs) or pairs[index] != (i + 1, j + 1):
+            yield *pairs[start], index - start
+            start = index
+    yield before, after, 0
 
 
 def _lines(text: str) -> list[str]:
@@ -161,9 +208,9 @@ def _lines(text: str) -> list[str]:
     return [f"{line}\n" for line in lines[:-1]] + ([lines[-1]] if lines[-1] else [])
 
 
-def _block(left: Sequence[str], right: Sequence[str], i: int, j: int, words: Budget, rows: list[DiffLine]) -> bool:
+def _block(left: Sequence[str], right: Sequence[str], i: int, j: int, bounds: DiffBounds, rows: list[DiffLine]) -> bool:
     """Lines between two that are equal. Whether words were compared wherever both sides have lines."""
-    compared = True
+    compared, words = True, bounds.words
     at_left = at_right = 0
     for k, m in [*_couples(left, right, words), (len(left), len(right))]:
         rows += (DiffLine(i + n + 1, None, (DiffSegment("delete", left[n]),)) for n in range(at_left, k))
@@ -188,7 +235,7 @@ def _couples(left: Sequence[str], right: Sequence[str], words: Budget) -> Iterat
         yield from zip(range(len(left)), range(len(right)), strict=False)
         return
     cost = (len(right) * sum(map(len, left)) + len(left) * sum(map(len, right))) // 4 + 20 * len(left) * len(right)
-    if cost > words.left:
+    if cost > words.left or max(map(len, (*left, *right))) > _WORDS_MAX_CHARS:
         yield from zip(range(len(left)), range(len(right)), strict=False)
         return
     words.spend(cost)
@@ -221,11 +268,10 @@ def _share(one: Counter[str], other: Counter[str]) -> float:
 
 def _segments(before: str, after: str, words: Budget) -> tuple[DiffSegment, ...] | None:
     """None when it would take too long."""
-    if words.left < 0:
+    chars = len(before) + len(after)
+    if words.left < 0 or chars > _WORDS_MAX_CHARS or not words.spend(20 + chars // 4):
         return None
     left, right = _WORD.findall(before), _WORD.findall(after)
-    if not words.spend(20 + len(left) + len(right)):
-        return None
     pairs = align(left, right, words)
     if pairs is None:
         return None
@@ -279,8 +325,8 @@ def _is_alike(segments: Sequence[DiffSegment]) -> bool:
     return 2 * kept >= _ALIKE * (before + after)
 
 
-def _hunks(rows: Sequence[DiffLine], context_lines: int) -> tuple[tuple[DiffHunk, ...], bool]:
-    """Also whether some were cut."""
+def _hunks(rows: Sequence[DiffLine], context_lines: int, room: int) -> tuple[tuple[DiffHunk, ...], bool]:
+    """At most so many lines of them; also whether some were cut."""
     spans: list[tuple[int, int]] = []
     for index, row in enumerate(rows):
         if row.changed:
@@ -289,7 +335,7 @@ def _hunks(rows: Sequence[DiffLine], context_lines: int) -> tuple[tuple[DiffHunk
                 spans[-1] = (spans[-1][0], end)
             else:
                 spans.append((start, end))
-    room, hunks = LINES_MAX, []
+    hunks = []
     for start, end in spans:
         if room <= 0:
             break

@@ -3363,7 +3363,9 @@ class DiffPart(google.protobuf.message.Message):
     coarse: builtins.bool
     """Words, or even lines, were not compared everywhere: that would have taken too long."""
     cut: builtins.bool
-    """There is more than these hunks, which have 20,000 lines."""
+    """There is more than these hunks; those of all parts have 20,000 lines in all. Without hunks: the parts before this one took
+    all that a diff may take, so take it as replaced whole.
+    """
     @property
     def hunks(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___DiffHunk]:
         """In order of lines."""

@@ -1,6 +1,7 @@
 """What commands work with: the store, the coherent reads in front of it, and a view of both for operators."""
 
 from collections.abc import Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -53,12 +54,18 @@ class Observer(Protocol):
         ...
 
 
+def _one_thread() -> Executor:
+    """Its thread begins with the first work, and ends with the executor."""
+    return ThreadPoolExecutor(1, "promptwire-work")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Registry:
     """What a command may use: `store` for writes and lists, `reader` for every other read.
 
     `store_info` is what the store was at start; `started_ms` is when this process began to serve, in milliseconds
-    since 1970. Calls with much to do take `turns`; `sorted_lists` are kept for pages of searches.
+    since 1970. Calls with much to do take `turns`, or have it done by the `worker`, one after the other; `sorted_lists`
+    are kept for pages of searches.
     """
 
     store: Store
@@ -66,5 +73,6 @@ class Registry:
     reader: Reader
     observer: Observer
     started_ms: int
+    worker: Executor = field(default_factory=_one_thread)
     turns: Turns = field(default_factory=Turns)
     sorted_lists: SortedLists = field(default_factory=SortedLists)

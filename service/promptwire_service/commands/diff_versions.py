@@ -3,12 +3,13 @@
 import asyncio
 from dataclasses import dataclass
 
-from promptwire.domain.diffs import CONTEXT_LINES, CONTEXT_MAX_LINES, DiffPart, diff_parts, parts_of
+from promptwire.domain.diffs import CONTEXT_LINES, CONTEXT_MAX_LINES, DiffBounds, DiffPart, diff_parts, parts_of
 from promptwire.domain.names import check_namespace, check_prompt_name, check_selector_alias, check_version
 from promptwire.domain.references import Selector
 from promptwire.domain.violations import Violation
 from promptwire_service.commands.context import Registry
 from promptwire_service.commands.pairs import Resolved, read_pair
+from promptwire_service.commands.work import pause
 from promptwire_service.domain.errors import refuse, store_unavailable
 from promptwire_service.domain.reads import STRONG, Freshness
 from promptwire_service.domain.records import Revision, VersionRecord
@@ -59,10 +60,24 @@ async def diff_versions(
         one, other = await _read(registry, namespace, name, sides, STRONG)
     if one.revision.epoch != other.revision.epoch:
         raise store_unavailable("its history was replaced while it was read; try again")
-    # Up to a second of computing: not on the loop that serves everyone else.
-    parts = await asyncio.to_thread(diff_parts, _parts(one.version), _parts(other.version), lines)
+    parts = await _compared(registry, one.version, other.version, lines)
     age = max(one.max_age_seconds, other.max_age_seconds)
     return Compared(one.version, other.version, parts, min(one, other, key=_number).revision, age)
+
+
+async def _compared(
+    registry: Registry, before: VersionRecord, after: VersionRecord, lines: int
+) -> tuple[DiffPart, ...]:
+    """Up to two seconds of computing: not on the loop that serves everyone else, and one diff at a time."""
+    bounds = DiffBounds(pause)
+
+    def compare() -> tuple[DiffPart, ...]:
+        return diff_parts(_parts(before), _parts(after), lines, bounds)
+
+    try:
+        return await asyncio.get_running_loop().run_in_executor(registry.worker, compare)
+    finally:
+        bounds.stop()  # where the caller is gone
 
 
 async def _read(

@@ -5,6 +5,7 @@ its caller's deadline is over or the caller is gone, ends at its next step.
 """
 
 import asyncio
+import time
 from collections.abc import Generator
 from typing import Final, TypeVar
 
@@ -12,6 +13,17 @@ T = TypeVar("T")
 
 STEP_UNITS: Final = 10_000
 """About 2 ms."""
+
+
+PAUSE_SECONDS: Final = 0.0005
+
+
+def pause() -> None:
+    """Lets the event loop in, when work is done on another thread.
+
+    The interpreter by itself lets it wait for 5 ms each time that it has read or written something.
+    """
+    time.sleep(PAUSE_SECONDS)
 
 
 class Turns:
