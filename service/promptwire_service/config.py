@@ -92,6 +92,13 @@ class Settings(BaseSettings):
         description="When a client is asked to connect anew, so that clients spread over workers, in seconds, 1-86400; "
         "0 is never. Default 600.",
     )
+    max_connections: int = Field(
+        0,
+        ge=0,
+        le=1_000_000,
+        description="Most clients that a worker keeps connected; more are refused. 0 is 20000, or as many as the limit "
+        "of open files allows. Default 0.",
+    )
     retention_seconds: float = Field(
         30 * 86_400.0,
         ge=0,

@@ -10,7 +10,6 @@ from typing import Final
 import grpc
 import structlog
 
-from promptwire.domain import limits
 from promptwire.v1 import admin_service_pb2 as admin_pb
 from promptwire.v1 import metrics_service_pb2 as metrics_pb
 from promptwire.v1 import prompt_service_pb2 as prompt_pb
@@ -18,10 +17,12 @@ from promptwire_service.announcement import announce
 from promptwire_service.commands.context import Registry
 from promptwire_service.commands.purge import purge_all
 from promptwire_service.config import Settings, split_address
+from promptwire_service.descriptors import CONNECTIONS_MAX, most_connections, raise_limit, warn_when_full
 from promptwire_service.domain.errors import RegistryError
 from promptwire_service.ports import ListenError, check_free, join_address
 from promptwire_service.process import Process
 from promptwire_service.rpc.admin_service import AdminService
+from promptwire_service.rpc.admission import Admission
 from promptwire_service.rpc.binding import bind
 from promptwire_service.rpc.connection_age import ConnectionAge
 from promptwire_service.rpc.diffs import DiffService
@@ -33,6 +34,7 @@ from promptwire_service.rpc.prompt_service import PromptService
 from promptwire_service.rpc.reflection import REFLECTION, ReflectionService
 from promptwire_service.rpc.release_service import ReleaseService
 from promptwire_service.rpc.search_service import SearchService
+from promptwire_service.rpc.transport import options
 from promptwire_service.rpc.watch_service import WatchService
 from promptwire_service.storage.base import Store, StoreInfo
 from promptwire_service.storage.opening import open_connections
@@ -59,23 +61,6 @@ PURGE_SECONDS: Final = 3_600.0
 """Between looks for what is to be purged, which go past all keys of the store."""
 FIRST_PURGE_SECONDS: Final = 60.0
 
-_PENDING_MAX: Final = 100_000
-
-_OPTIONS: Final = (
-    ("grpc.max_receive_message_length", limits.MESSAGE_MAX_BYTES),
-    ("grpc.max_send_message_length", limits.MESSAGE_MAX_BYTES),
-    # An agent that vanished without a word must not keep its Watch stream for ever.
-    ("grpc.keepalive_time_ms", 30_000),
-    ("grpc.keepalive_timeout_ms", 10_000),
-    ("grpc.keepalive_permit_without_calls", 1),
-    # What clients may ping; without these, gRPC hangs up on one that pings more often than every 5 minutes.
-    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
-    ("grpc.http2.max_ping_strikes", 10),
-    # Every agent comes back at once after a restart. From 1,000 that wait to be accepted, gRPC would cancel some.
-    ("grpc.server.max_pending_requests", _PENDING_MAX),
-    ("grpc.server.max_pending_requests_hard_limit", _PENDING_MAX),
-)
-
 _log = structlog.get_logger(__name__)
 
 
@@ -92,11 +77,13 @@ class Service:
         *,
         connection_age_seconds: float = 0.0,
         retention_seconds: float = RETENTION_SECONDS,
+        most_connections: int = CONNECTIONS_MAX,
         shared: bool = False,
     ) -> None:
         self._store = store
         self._retention_seconds = retention_seconds
-        self._purging: asyncio.Task[None] | None = None
+        self._most_connections = most_connections
+        self._tasks: list[asyncio.Task[None]] = []
         self._coherence = Coherence(store, cache_max_bytes)
         self._health = HealthService((PROMPTS.full_name, ADMIN.full_name, METRICS.full_name))
         self._age = ConnectionAge(connection_age_seconds)
@@ -118,26 +105,29 @@ class Service:
         )
         # A second process on the port is to be an error, not to get every other connection, unless it is meant to.
         sharing = ("grpc.so_reuseport", int(self._shared))
-        self._server = grpc.aio.server(options=(*_OPTIONS, sharing, *self._age.options()))
-        self._server.add_generic_rpc_handlers(
-            (
-                bind(
-                    PROMPTS,
-                    PromptService(registry),
-                    ReleaseService(registry, self._retention_seconds),
-                    DiffService(registry),
-                    SearchService(registry),
-                    WatchService(self._coherence, self._age),
-                ),
-                bind(ADMIN, AdminService(registry)),
-                bind(METRICS, MetricsService(registry)),
-                bind(HEALTH, self._health),
-                bind(REFLECTION, ReflectionService([one.full_name for one in SERVICES])),
-            )
+        most = self._most_connections
+        self._server = server = grpc.aio.server(options=(*options(most), sharing, *self._age.options()))
+        admission = Admission(most)
+        bind(
+            server,
+            admission,
+            PROMPTS,
+            PromptService(registry),
+            ReleaseService(registry, self._retention_seconds),
+            DiffService(registry),
+            SearchService(registry),
+            WatchService(self._coherence, self._age),
         )
+        bind(server, admission, ADMIN, AdminService(registry))
+        bind(server, admission, METRICS, MetricsService(registry))
+        bind(server, admission, HEALTH, self._health)
+        bind(server, admission, REFLECTION, ReflectionService([one.full_name for one in SERVICES]))
         self._port = listen(self._server, host, port, shared=self._shared)
         await self._coherence.start()
-        self._purging = asyncio.create_task(self._purge(), name="promptwire-purge")
+        self._tasks = [
+            asyncio.create_task(self._purge(), name="promptwire-purge"),
+            asyncio.create_task(warn_when_full(self._most_connections), name="promptwire-descriptors"),
+        ]
         await self._server.start()
         return join_address(host, self._port)
 
@@ -156,8 +146,8 @@ class Service:
         """Says that it no longer serves, asks agents to go elsewhere, and gives calls under way time to end."""
         self._health.drain()
         self._coherence.drain()
-        if self._purging:
-            await end(self._purging)
+        for task in self._tasks:
+            await end(task)
         try:
             await self._server.stop(grace_seconds)
         finally:
@@ -229,6 +219,7 @@ class _Serving:
                 self._settings.cache_max_bytes,
                 connection_age_seconds=self._settings.connection_age_seconds,
                 retention_seconds=self._settings.retention_seconds,
+                most_connections=most_connections(self._settings.max_connections, raise_limit()),
             )
             address = await service.start(self._settings.listen)
             self.started = True

@@ -62,6 +62,13 @@ def serve(
             metavar="SECONDS",
         ),
     ] = None,
+    max_connections: Annotated[
+        str | None,
+        typer.Option(
+            help="Most clients that a worker keeps connected. Default: 20000, or what the limit of open files allows.",
+            metavar="N",
+        ),
+    ] = None,
     retention_seconds: Annotated[
         str | None,
         typer.Option(
@@ -96,6 +103,7 @@ def serve(
         "workers": workers,
         "cache_max_bytes": cache_max_bytes,
         "connection_age_seconds": connection_age_seconds,
+        "max_connections": max_connections,
         "retention_seconds": retention_seconds,
         "drain_seconds": drain_seconds,
         "log_level": log_level,

@@ -65,6 +65,11 @@ TIME_MAX_MS: Final = 253_402_300_799_999
 """The end of the year 9999, past which no protobuf Timestamp goes."""
 VERSION_MAX: Final = (1 << 63) - 1
 
+REQUEST_MAX_BYTES: Final = 4 << 20
+"""Largest request, but for the few whose parts are many."""
+LARGE_REQUEST_MAX_BYTES: Final = 16 << 20
+"""Largest request that releases, records metrics or subscribes; each part of it has limits of its own."""
+
 MESSAGE_MAX_BYTES: Final = 128 << 20
 """Largest gRPC message either side sends or takes: 100 tags of 100,000 four-byte characters, twice, and room to
 spare.

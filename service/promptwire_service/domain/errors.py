@@ -25,7 +25,10 @@ class Code(Enum):
 
 
 class RegistryError(Exception):
-    """A refusal. `metadata` is for machines; `violations` name the fields of bad input."""
+    """A refusal. `metadata` is for machines; `violations` name the fields of bad input.
+
+    `retry_seconds` is how long the caller is asked to wait before calling again.
+    """
 
     def __init__(
         self,
@@ -34,6 +37,7 @@ class RegistryError(Exception):
         message: str,
         metadata: Mapping[str, str] | None = None,
         violations: tuple[Violation, ...] = (),
+        retry_seconds: float | None = None,
     ) -> None:
         super().__init__(message)
         self.code = code
@@ -42,6 +46,7 @@ class RegistryError(Exception):
         self.metadata = dict(metadata or {})
         self.revision: Revision | None = None
         self.violations = violations
+        self.retry_seconds = retry_seconds
 
 
 def invalid(*violations: Violation) -> RegistryError:
@@ -260,6 +265,17 @@ def store_unavailable(problem: str) -> RegistryError:
 
 def store_full() -> RegistryError:
     return RegistryError(Code.RESOURCE_EXHAUSTED, "STORE_FULL", "the store has no memory left for writes; reads go on")
+
+
+def overloaded(kind: str, most: int, retry_seconds: float) -> RegistryError:
+    """Nothing was done for the call: it may be made again, after a while."""
+    return RegistryError(
+        Code.RESOURCE_EXHAUSTED,
+        "OVERLOADED",
+        f"the service has {most:,} {kind} in progress, the most that it takes; call again in a moment",
+        {"calls": kind},
+        retry_seconds=retry_seconds,
+    )
 
 
 def store_behind(wanted: int, head: int) -> RegistryError:

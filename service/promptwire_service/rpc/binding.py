@@ -4,6 +4,7 @@ In place of the generated `add_..._to_server`, because a request that does not p
 errors are mapped in one place, and a wrapper costs a call less than an interceptor. See docs/adr/0003-rpc-binding.md.
 """
 
+import asyncio
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
@@ -12,17 +13,23 @@ from typing import Any, Final, NoReturn
 
 import grpc
 import structlog
-from google.protobuf.descriptor import Descriptor, MethodDescriptor, ServiceDescriptor
+from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
+from promptwire.domain import limits
+from promptwire.domain.violations import Violation
 from promptwire_service.domain.errors import RegistryError, invalid
+from promptwire_service.rpc.admission import Admission, Gate
 from promptwire_service.rpc.bounds import Checker
 from promptwire_service.rpc.errors import from_exception, log_refusal, to_status
 from promptwire_service.rpc.malformed import Malformed
 
 SLOW_SECONDS: Final = 1.0
 """A unary call that takes longer is logged."""
+
+_LARGE: Final = frozenset({"Release", "LogMetrics", "Watch"})
+"""Methods whose requests have many parts: see `limits.LARGE_REQUEST_MAX_BYTES`."""
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Reply = Message | bytes
@@ -33,41 +40,48 @@ Streaming = Callable[[Any, Context], AsyncGenerator[Reply, None]]
 _log = structlog.get_logger(__name__)
 
 
-def bind(service: ServiceDescriptor, *parts: object) -> grpc.GenericRpcHandler:
-    """Handlers of every method of a service, by name: `GetPrompt` is `get_prompt` of the first part that has it.
+def bind(server: grpc.aio.Server, admission: Admission, service: ServiceDescriptor, *parts: object) -> None:
+    """Adds every method of a service to a server, by name: `GetPrompt` is `get_prompt` of the first part that has it.
 
     A unary method is `async def (request, context)`, one with a streamed response an async generator; a streamed
     request is an async iterator. Raises TypeError where no part has a method.
     """
-    handlers = {method.name: _handler(service, method, parts) for method in service.methods}
-    return grpc.method_handlers_generic_handler(service.full_name, handlers)
+    handlers = {method.name: _handler(service, method, parts, admission.gate(method)) for method in service.methods}
+    # Registered, so that gRPC queues the calls of each method by themselves: a flood of one is not before the others.
+    server.add_registered_method_handlers(service.full_name, handlers)
 
 
 def _handler(
-    service: ServiceDescriptor, method: MethodDescriptor, parts: tuple[object, ...]
+    service: ServiceDescriptor, method: MethodDescriptor, parts: tuple[object, ...], gate: Gate
 ) -> "grpc.RpcMethodHandler[Any, Any]":
     name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", method.name).lower()
     bound = next((getattr(part, name) for part in parts if hasattr(part, name)), None)
     if bound is None:
         raise TypeError(f"nothing implements {service.full_name}.{method.name}: no part has {name}()")
-    parse = _parser(method.input_type)
     if not method.server_streaming:
-        return grpc.unary_unary_rpc_method_handler(_unary(method.name, bound), parse)
+        return grpc.unary_unary_rpc_method_handler(_unary(method.name, bound, gate), _parser(method, gate))
     if method.client_streaming:
-        return grpc.stream_stream_rpc_method_handler(_streaming(method.name, _checking(bound)), parse)
-    return grpc.unary_stream_rpc_method_handler(_streaming(method.name, bound), parse)
+        checking = _streaming(method.name, _checking(bound), gate)
+        return grpc.stream_stream_rpc_method_handler(checking, _parser(method))
+    return grpc.unary_stream_rpc_method_handler(_streaming(method.name, bound, gate), _parser(method))
 
 
-def _parser(descriptor: Descriptor) -> Callable[[bytes], Message | RegistryError]:
+def _parser(method: MethodDescriptor, gate: Gate | None = None) -> Callable[[bytes], Message | RegistryError | None]:
     """Returns the request, or why it is refused: it cannot be parsed, or it holds more than it may (see bounds).
 
-    Never raises: gRPC would answer an exception in here as a failure of the service. Raises TypeError itself for a
-    message with a field that has no limit.
+    Returns None, without looking at it, where the gate is going to refuse it. Never raises: gRPC would answer an
+    exception in here as a failure of the service. Raises TypeError itself for a message with a field that has no limit.
     """
+    descriptor = method.input_type
     parse, checker = GetMessageClass(descriptor).FromString, Checker(descriptor)
     over_bytes = checker.over_bytes
+    most_bytes = limits.LARGE_REQUEST_MAX_BYTES if method.name in _LARGE else limits.REQUEST_MAX_BYTES
 
-    def parse_or_refuse(data: bytes) -> Message | RegistryError:
+    def parse_or_refuse(data: bytes) -> Message | RegistryError | None:
+        if gate is not None and gate.is_full:
+            return None
+        if len(data) > most_bytes:
+            return invalid(Violation("request", f"must be at most {most_bytes:,} bytes; it has {len(data):,}"))
         try:
             request = parse(data)
         except (DecodeError, ValueError, RecursionError):
@@ -79,16 +93,27 @@ def _parser(descriptor: Descriptor) -> Callable[[bytes], Message | RegistryError
     return parse_or_refuse
 
 
-def _unary(method: str, handle: Unary) -> Callable[[Any, Context], Awaitable[bytes]]:
+def _unary(method: str, handle: Unary, gate: Gate) -> Callable[[Any, Context], Awaitable[bytes]]:
+    if gate.turns is not None:
+        handle = _in_turn(handle, gate.turns)
+
     async def call(request: Any, context: Context) -> bytes:
+        if request is None:
+            await gate.refuse(context)
         began = monotonic()
+        gate.in_progress += 1
         try:
+            if context.time_remaining() == 0:
+                # Nobody waits for the answer any more; it was in a queue for too long.
+                await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "the deadline had passed before the call began")
             if request.__class__ is RegistryError:
                 raise request
             reply = await handle(request, context)
             data = reply if isinstance(reply, bytes) else reply.SerializeToString()
         except Exception as error:
             await _abort(method, error, context)
+        finally:
+            gate.in_progress -= 1
         if (seconds := monotonic() - began) > SLOW_SECONDS:
             _log.warning("slow call", method=method, seconds=round(seconds, 3))
         return data
@@ -96,8 +121,21 @@ def _unary(method: str, handle: Unary) -> Callable[[Any, Context], Awaitable[byt
     return call
 
 
-def _streaming(method: str, handle: Streaming) -> Callable[[Any, Context], AsyncIterator[bytes]]:
+def _in_turn(handle: Unary, turns: asyncio.Semaphore) -> Unary:
+    """Lets only so many begin. One whose caller has gone is cancelled, and leaves the line."""
+
+    async def call(request: Any, context: Context) -> Reply:
+        async with turns:
+            return await handle(request, context)
+
+    return call
+
+
+def _streaming(method: str, handle: Streaming, gate: Gate) -> Callable[[Any, Context], AsyncIterator[bytes]]:
     async def call(request: Any, context: Context) -> AsyncIterator[bytes]:
+        if gate.is_full:
+            await gate.refuse(context)
+        gate.in_progress += 1
         try:
             if request.__class__ is RegistryError:
                 raise request
@@ -107,6 +145,8 @@ def _streaming(method: str, handle: Streaming) -> Callable[[Any, Context], Async
                     yield reply if isinstance(reply, bytes) else reply.SerializeToString()
         except Exception as error:
             await _abort(method, error, context)
+        finally:
+            gate.in_progress -= 1
 
     return call
 

@@ -7,7 +7,7 @@ import grpc
 import structlog
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.message import Message
-from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
 
@@ -27,9 +27,13 @@ _log = structlog.get_logger(__name__)
 
 
 def to_status(error: RegistryError) -> grpc.Status:
-    """Code, message, ErrorInfo and, for bad input, BadRequest; cut to what a client accepts."""
+    """Code, message and ErrorInfo, with BadRequest or RetryInfo where they apply; cut to what a client accepts."""
     status = Status(code=error.code.value, message=_clip(error.message))
     _add(status, ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata))
+    if error.retry_seconds is not None:
+        retry = RetryInfo()
+        retry.retry_delay.FromMilliseconds(round(error.retry_seconds * 1000))
+        _add(status, retry)
     bad_request = BadRequest()
     left = _STATUS_MAX_BYTES - status.ByteSize()
     for violation in error.violations:

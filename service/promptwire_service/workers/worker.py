@@ -10,6 +10,7 @@ import structlog
 
 from promptwire_service import logs
 from promptwire_service.config import Settings, SettingsError, load
+from promptwire_service.descriptors import most_connections, raise_limit
 from promptwire_service.ports import ListenError
 from promptwire_service.process import Process, run_to_the_end
 from promptwire_service.server import Service, opened_store
@@ -49,6 +50,7 @@ class _Worker:
                 self._settings.cache_max_bytes,
                 connection_age_seconds=self._settings.connection_age_seconds,
                 retention_seconds=self._settings.retention_seconds,
+                most_connections=most_connections(self._settings.max_connections, raise_limit()),
                 shared=True,
             )
             address = await service.start(self._settings.listen)

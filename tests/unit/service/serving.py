@@ -10,12 +10,14 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 from promptwire_service.rpc.admin_service import AdminService
+from promptwire_service.rpc.admission import Admission
 from promptwire_service.rpc.binding import bind
 from promptwire_service.rpc.diffs import DiffService
 from promptwire_service.rpc.listening import listen
 from promptwire_service.rpc.prompt_service import PromptService
 from promptwire_service.rpc.release_service import ReleaseService
 from promptwire_service.rpc.search_service import SearchService
+from promptwire_service.rpc.transport import options
 from promptwire_service.server import ADMIN, PROMPTS, Service
 from promptwire_service.storage.base import Store
 from tests.unit.service.fakes import Below
@@ -37,22 +39,23 @@ class NoStreams:
 
 
 @asynccontextmanager
-async def serving(below: Below, streams: object | None = None) -> AsyncIterator[grpc.aio.Channel]:
+async def serving(
+    below: Below, streams: object | None = None, admission: Admission | None = None
+) -> AsyncIterator[grpc.aio.Channel]:
     """A channel to the transport on fakes."""
-    server = grpc.aio.server()
-    server.add_generic_rpc_handlers(
-        (
-            bind(
-                PROMPTS,
-                PromptService(below.registry),
-                ReleaseService(below.registry, 60.0),
-                DiffService(below.registry),
-                SearchService(below.registry),
-                streams or NoStreams(),
-            ),
-            bind(ADMIN, AdminService(below.registry)),
-        )
+    server = grpc.aio.server(options=options(1_000))
+    admission = admission or Admission()
+    bind(
+        server,
+        admission,
+        PROMPTS,
+        PromptService(below.registry),
+        ReleaseService(below.registry, 60.0),
+        DiffService(below.registry),
+        SearchService(below.registry),
+        streams or NoStreams(),
     )
+    bind(server, admission, ADMIN, AdminService(below.registry))
     port = listen(server, "127.0.0.1", 0)
     await server.start()
     try:
@@ -90,11 +93,14 @@ class Told:
         self.message: str = status.message
         self.status: status_pb2.Status = status
         self.info = error_details_pb2.ErrorInfo()
+        self.retry = error_details_pb2.RetryInfo()
         self.fields: list[str] = []
         self.descriptions: list[str] = []
         for detail in status.details:
             if detail.Is(error_details_pb2.ErrorInfo.DESCRIPTOR):
                 detail.Unpack(self.info)
+            elif detail.Is(error_details_pb2.RetryInfo.DESCRIPTOR):
+                detail.Unpack(self.retry)
             else:
                 bad_request = error_details_pb2.BadRequest()
                 assert detail.Unpack(bad_request)

@@ -23,6 +23,7 @@ from promptwire_service.domain.errors import (
 from promptwire_service.domain.operations import DeleteAlias, DeleteTags, Register, SetAlias, SetTags
 from promptwire_service.domain.reads import CACHED, Freshness
 from promptwire_service.domain.records import Revision
+from promptwire_service.rpc.admission import Admission
 from promptwire_service.rpc.binding import bind
 from promptwire_service.server import PROMPTS
 from tests.unit.service.fakes import Below, a_prompt, a_version
@@ -279,4 +280,4 @@ async def test_a_cancelled_call_is_no_failure(
 
 async def test_a_service_with_a_method_missing_cannot_be_bound(below: Below) -> None:
     with pytest.raises(TypeError, match=r"RegisterPrompt: no part has register_prompt"):
-        bind(PROMPTS, NoStreams())
+        bind(grpc.aio.server(), Admission(), PROMPTS, NoStreams())
