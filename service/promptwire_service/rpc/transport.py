@@ -35,6 +35,9 @@ OPTIONS: Final = (
     ("grpc.server_handshake_timeout_ms", HANDSHAKE_SECONDS * 1000),
     ("grpc.max_connection_idle_ms", IDLE_SECONDS * 1000),
     ("grpc.max_concurrent_streams", STREAMS_PER_CONNECTION),
+    # It refuses a busy client's next call while one that has ended is not cleared away yet. What it is against, streams
+    # that are opened and reset, is bounded by what may be pending.
+    ("grpc.http.overload_protection", 0),
     ("grpc.server.max_pending_requests", PENDING_MAX),
     ("grpc.server.max_pending_requests_hard_limit", PENDING_MAX),
 )
