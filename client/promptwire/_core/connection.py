@@ -1,5 +1,6 @@
 """The channel, and how calls are made on it: metadata, deadlines, retries. The only place that knows grpc's options."""
 
+import random
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ import grpc
 from promptwire import __version__
 from promptwire._core.backoff import Backoff
 from promptwire._core.lease import Clock
-from promptwire._core.rpc_errors import from_rpc_error
+from promptwire._core.rpc_errors import from_rpc_error, retry_seconds
 from promptwire._core.steps import Attempt, Pause, Steps
 from promptwire.domain import limits
 from promptwire.errors import PromptwireError, UnavailableError
@@ -28,7 +29,7 @@ _CHANNEL_OPTIONS: list[tuple[str, int | str]] = [
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 2_000),
-    ("grpc.max_send_message_length", limits.MESSAGE_MAX_BYTES),
+    ("grpc.max_send_message_length", limits.LARGE_REQUEST_MAX_BYTES),
     ("grpc.max_receive_message_length", limits.MESSAGE_MAX_BYTES),
     # Otherwise a forked child would find its parent's connection in the process-wide pool.
     ("grpc.use_local_subchannel_pool", 1),
@@ -90,7 +91,7 @@ class Connection:
 
         While the service says UNAVAILABLE, or stops, the same request is sent again, with the same request_id if it
         writes, until the timeout is over, or the shorter one for a service that nobody answers for; `hurried`, not even
-        that long. Raises PromptwireError, never grpc's.
+        that long. Where it has too much to do, it says how long to wait at least. Raises PromptwireError, never grpc's.
         """
         backoff = Backoff(0.05, 2.0)
         patience = 0.0 if hurried else self._options.connect_timeout_seconds
@@ -107,9 +108,13 @@ class Connection:
             except grpc.RpcError as error:
                 refused = self._refusal(error, timeout_seconds, refused)
                 wait = backoff.next()
+                asked = retry_seconds(error)
+                if asked is not None:
+                    # All whom it refuses are asked to wait as long: they must not come back together.
+                    wait += asked * random.uniform(1.0, 2.0)
                 # A reason is the service's own word: it was reached.
                 until = deadline if refused.reason else connect_deadline
-                if error.code() not in _PASSING or self._clock() + wait >= until:
+                if (error.code() not in _PASSING and asked is None) or self._clock() + wait >= until:
                     raise refused from error
             except (ValueError, grpc.FutureCancelledError) as error:  # how grpc says that the channel has been closed
                 if self.closed:

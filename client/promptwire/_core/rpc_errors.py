@@ -1,6 +1,8 @@
 """gRPC's errors as ours: by the service's reason first, by the status code second."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import grpc
 
@@ -24,6 +26,7 @@ _BY_REASON: dict[str, type[errors.PromptwireError]] = {
     "ETAG_CONFLICT": errors.ConflictError,
     "REQUEST_ID_REUSED": errors.ConflictError,
     "STORE_FULL": errors.UnavailableError,
+    "OVERLOADED": errors.UnavailableError,
     "TOO_MANY_TO_SORT": errors.InvalidArgumentError,
     "QUERY_TOO_LARGE": errors.InvalidArgumentError,
 }
@@ -42,22 +45,33 @@ _BY_CODE: dict[str, type[errors.PromptwireError]] = {
 
 _CODES = {code.value[0]: code.name for code in grpc.StatusCode}
 
+_TOO_LARGE = re.compile(r"(SERVER: Received|CLIENT: Sent) message larger than max")
+
 _DETAILS_KEY = "grpc-status-details-bin"
 
 
 def from_rpc_error(error: grpc.RpcError, target: str, waited_seconds: float) -> errors.PromptwireError:
     """What to raise `from` a failed call to `target`, which was given `waited_seconds` in all."""
     code = error.code()
-    reason, metadata, violations = _details((one.key, one.value) for one in error.trailing_metadata() or ())
+    details = _details(error)
+    reason, message = details.reason, error.details() or ""
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         message = f"{target} did not answer within {waited_seconds:.3g} s"
     elif reason:
-        message = error.details() or reason
+        message = message or reason
+    elif code is grpc.StatusCode.RESOURCE_EXHAUSTED and _TOO_LARGE.search(message):
+        # gRPC's own words, before anybody has read the request: the same one cannot succeed later.
+        return errors.InvalidArgumentError(f"the request is too large: {message}", code=code.name)
     elif code is grpc.StatusCode.UNAVAILABLE:
         message = f"{target} cannot be reached"
     else:
-        message = f"{target} failed with {code.name}: {error.details()}"
-    return _make(message, reason, code.name, metadata, violations)
+        message = f"{target} failed with {code.name}: {message}"
+    return _make(message, reason, code.name, details.metadata, details.violations)
+
+
+def retry_seconds(error: grpc.RpcError) -> float | None:
+    """How long the service asks to wait before the call is made again; None where it does not ask for that."""
+    return _details(error).retry_seconds if error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED else None
 
 
 def from_problem(code: int, reason: str, message: str) -> errors.PromptwireError:
@@ -84,20 +98,37 @@ def _make(
     return kind(message, reason, metadata, code)
 
 
-def _details(trailers: Iterable[tuple[str, str | bytes]]) -> tuple[str, dict[str, str], list[tuple[str, str]]]:
-    """Reason, metadata and violations out of google.rpc.Status; empty when the error is not the service's own."""
-    packed = next((value for key, value in trailers if key == _DETAILS_KEY), None)
+@dataclass(frozen=True, slots=True)
+class _Details:
+    """What google.rpc.Status says; empty where the error is not the service's own."""
+
+    reason: str = ""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    violations: Sequence[tuple[str, str]] = ()
+    retry_seconds: float | None = None
+
+
+def _details(error: grpc.RpcError) -> _Details:
+    packed = next((one.value for one in error.trailing_metadata() or () if one.key == _DETAILS_KEY), None)
     if not isinstance(packed, bytes):
-        return "", {}, []
+        return _Details()
     # Only an error needs these.
     from google.protobuf.message import DecodeError
     from google.rpc import error_details_pb2, status_pb2
 
-    info, bad_request = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
+    info, bad_request, retry = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest(), None
     try:
         for detail in status_pb2.Status.FromString(packed).details:
-            detail.Unpack(info) or detail.Unpack(bad_request)
+            if detail.Is(error_details_pb2.RetryInfo.DESCRIPTOR):
+                retry = error_details_pb2.RetryInfo()
+                detail.Unpack(retry)
+            else:
+                detail.Unpack(info) or detail.Unpack(bad_request)
     except DecodeError:  # a proxy's, perhaps: the code still counts
-        return "", {}, []
-    violations = [(one.field, one.description) for one in bad_request.field_violations]
-    return info.reason, dict(info.metadata), violations
+        return _Details()
+    return _Details(
+        info.reason,
+        dict(info.metadata),
+        [(one.field, one.description) for one in bad_request.field_violations],
+        None if retry is None else max(0.0, retry.retry_delay.ToMilliseconds() / 1000),
+    )

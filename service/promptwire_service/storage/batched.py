@@ -37,11 +37,14 @@ class BatchedReads(Generic[K, V]):
 
     def _send(self) -> None:
         waiting, self._waiting = self._waiting, {}
-        for namespace, asked in waiting.items():
+        for namespace, everybody in waiting.items():
+            asked = [(key, future) for key, future in everybody if not future.done()]
             for start in range(0, len(asked), self._most):
-                task = asyncio.create_task(self._fetch(namespace, asked[start : start + self._most]))
+                together = asked[start : start + self._most]
+                task = asyncio.create_task(self._fetch(namespace, together))
                 self._tasks.add(task)  # the loop itself keeps tasks by weak references only
                 task.add_done_callback(self._tasks.discard)
+                _end_with_the_last(task, [future for _, future in together])
 
     async def _fetch(self, namespace: str, asked: Sequence[tuple[K, asyncio.Future[Read[V]]]]) -> None:
         left = asked
@@ -59,3 +62,17 @@ class BatchedReads(Generic[K, V]):
         finally:
             for _, future in asked:
                 future.cancel()  # without effect on what has its outcome
+
+
+def _end_with_the_last(task: "asyncio.Task[None]", futures: "list[asyncio.Future[Read[V]]]") -> None:
+    """Cancels a read once all who asked for it have gone: it must not go on waiting for a connection to the store."""
+    left = len(futures)
+
+    def leave(future: "asyncio.Future[Read[V]]") -> None:
+        nonlocal left
+        left -= future.cancelled()
+        if left == 0:
+            task.cancel()
+
+    for future in futures:
+        future.add_done_callback(leave)

@@ -103,8 +103,14 @@ class FencedCache(Generic[K, V]):
         return landed if flight is None else [flight, *landed]
 
     def _leave(self, key: K, flight: _Flight[V]) -> None:
-        """One waiter less; the last one of a fill that has landed lets go of it."""
+        """One waiter less; the last one of a fill that has landed lets go of it, and of one that has not, ends it."""
         flight.waiters -= 1
+        if not flight.waiters and self._flights.get(key) is flight:
+            # All callers have gone: what nobody waits for must not wait for the store. Who asks now starts another.
+            # Void, since it may still come through (see tasks.py), and no change raises its fence any more.
+            flight.void = True
+            del self._flights[key]
+            flight.result.cancel()
         landed = self._landed.get(key)
         if landed and not flight.waiters and flight in landed:
             landed.remove(flight)

@@ -71,6 +71,18 @@ def rpc_status(code: grpc.StatusCode, reason: str, message: str = "no", **metada
     return _Status(code, message, packed)
 
 
+def overloaded(retry_seconds: float) -> grpc.Status:
+    """As a service with too much to do says it."""
+    info, retry = AnyMessage(), AnyMessage()
+    info.Pack(error_details_pb2.ErrorInfo(reason="OVERLOADED", domain="promptwire"))
+    delay = error_details_pb2.RetryInfo()
+    delay.retry_delay.FromMilliseconds(round(retry_seconds * 1000))
+    retry.Pack(delay)
+    code = grpc.StatusCode.RESOURCE_EXHAUSTED
+    packed = status_pb2.Status(code=code.value[0], message="too much", details=[info, retry]).SerializeToString()
+    return _Status(code, "too much", packed)
+
+
 class _Status(grpc.Status):
     def __init__(self, code: grpc.StatusCode, details: str, packed: bytes) -> None:
         self.code = code

@@ -15,9 +15,10 @@ from promptwire.v1 import common_pb2 as common
 from promptwire.v1 import prompt_service_pb2 as pb
 from promptwire_service.rpc.admission import Admission, Bound, CallClass, Gate, class_of
 from promptwire_service.server import ADMIN, METRICS, PROMPTS
+from promptwire_service.storage.memory import MemoryStore
 from tests.support.servers import until
 from tests.unit.service.fakes import Below, a_prompt, a_version
-from tests.unit.service.serving import SECONDS, Told, call, serving
+from tests.unit.service.serving import SECONDS, Told, call, running_service, serving
 
 READ = pb.GetPromptRequest(name="team/greeting")
 WRITE = pb.SetTagsRequest(name="team/greeting", tags={"a": "b"}, write=common.WriteOptions(request_id="1", actor="ana"))
@@ -27,7 +28,7 @@ QUERY = pb.ListPromptsRequest()
 class Held:
     """Calls of the store that wait for the test."""
 
-    def __init__(self, below: Below, monkeypatch: pytest.MonkeyPatch, target: object, name: str) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, target: object, name: str) -> None:
         self.begun = 0
         self.ended = 0
         self.gate = asyncio.Event()
@@ -94,7 +95,7 @@ def watch(channel: grpc.aio.Channel) -> Any:
 async def test_a_full_class_is_refused_with_a_time_to_come_again_while_others_are_served(
     below: Below, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    held = Held(below, monkeypatch, below.reader, "prompt")
+    held = Held(monkeypatch, below.reader, "prompt")
     async with bounded(below, READS=Bound(2, 0.25)) as channel:
         inside = [asyncio.create_task(read(channel)) for _ in range(2)]
         await until(lambda: held.begun == 2)
@@ -117,7 +118,7 @@ async def test_a_full_class_is_refused_with_a_time_to_come_again_while_others_ar
 
 
 async def test_a_flood_of_writes_leaves_reads_alone(below: Below, monkeypatch: pytest.MonkeyPatch) -> None:
-    held = Held(below, monkeypatch, below.store, "write")
+    held = Held(monkeypatch, below.store, "write")
     async with bounded(below, WRITES=Bound(1, 0.25)) as channel:
         inside = asyncio.create_task(write(channel))
         await until(lambda: held.begun == 1)
@@ -132,7 +133,7 @@ async def test_a_flood_of_writes_leaves_reads_alone(below: Below, monkeypatch: p
 async def test_queries_wait_for_their_turn_and_one_whose_caller_has_gone_is_never_begun(
     below: Below, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    held = Held(below, monkeypatch, below.store, "list_prompts")
+    held = Held(monkeypatch, below.store, "list_prompts")
     admission = Admission(bounds={CallClass.QUERIES: Bound(3, 0.25, at_once=1)})
     gate = admission.gate(PROMPTS.methods_by_name["ListPrompts"])
     async with serving(below, Streams(), admission) as channel:
@@ -258,3 +259,19 @@ async def test_a_compressed_request_is_refused_before_it_is_taken_apart(below: B
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await method(bomb, timeout=SECONDS, compression=grpc.Compression.Gzip)
     assert caught.value.code() == grpc.StatusCode.UNIMPLEMENTED
+
+
+async def test_a_caller_s_deadline_ends_the_store_s_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A read that caches share, and a write: neither waits on for a connection to the store."""
+    store = MemoryStore()
+    reads = Held(monkeypatch, store, "read_prompts")
+    async with running_service(store) as address, grpc.aio.insecure_channel(address) as channel:
+        writes = Held(monkeypatch, store, "write")
+        for method, request, held in (("GetPrompt", READ, reads), ("SetTags", WRITE, writes)):
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await channel.unary_unary(f"/promptwire.v1.PromptService/{method}")(
+                    request.SerializeToString(), timeout=0.3
+                )
+            assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+            await until(lambda held=held: held.begun == held.ended)
+        assert (reads.begun, writes.begun) == (1, 1)

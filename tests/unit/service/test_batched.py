@@ -58,3 +58,40 @@ async def test_who_is_cancelled_takes_nothing_from_the_others() -> None:
     assert (await two).value == "a/1"
     with pytest.raises(asyncio.CancelledError):
         await one
+
+
+async def test_a_read_that_all_have_left_is_ended() -> None:
+    below = Below()
+    below.gate.clear()
+    ended = asyncio.Event()
+    read_many = below.read_many
+
+    async def watched(namespace: str, keys: Sequence[str]) -> Read[list[str]]:
+        try:
+            return await read_many(namespace, keys)
+        finally:
+            ended.set()
+
+    reads = BatchedReads(watched, most=9)
+    one, two = (asyncio.ensure_future(reads.read("a", key)) for key in "01")
+    while not below.calls:  # noqa: ASYNC110 - a turn of the loop, not a time
+        await asyncio.sleep(0)
+    one.cancel()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert not ended.is_set()
+    two.cancel()
+    async with asyncio.timeout(10):
+        await ended.wait()
+
+
+async def test_who_has_left_before_the_turn_is_over_is_not_read_for() -> None:
+    below = Below()
+    reads = BatchedReads(below.read_many, most=9)
+    gone = asyncio.ensure_future(reads.read("a", "0"))
+    stays = asyncio.ensure_future(reads.read("a", "1"))
+    gone_too = asyncio.ensure_future(reads.read("b", "0"))
+    asyncio.get_running_loop().call_soon(gone.cancel)
+    asyncio.get_running_loop().call_soon(gone_too.cancel)
+    assert (await stays).value == "a/1"
+    assert [namespace for namespace, _ in below.calls] in (["a"], ["a", "b"])
