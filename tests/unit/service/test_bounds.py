@@ -12,6 +12,7 @@ from google.protobuf.message_factory import GetMessageClass
 from promptwire.domain import limits
 from promptwire.v1 import metrics_service_pb2 as metrics_pb
 from promptwire.v1 import prompt_service_pb2 as pb
+from promptwire_service.rpc.admission import Admission
 from promptwire_service.rpc.binding import bind
 from promptwire_service.rpc.bounds import VIOLATIONS_MAX, Checker
 from promptwire_service.server import ADMIN, METRICS, PROMPTS
@@ -83,7 +84,7 @@ def test_a_resolve_of_ordinary_size_is_not_looked_at() -> None:
     assert request.ByteSize() <= Checker(pb.ResolveRequest.DESCRIPTOR).over_bytes
 
 
-def test_a_field_without_a_limit_is_an_error_at_start() -> None:
+async def test_a_field_without_a_limit_is_an_error_at_start() -> None:
     file = descriptor_pb2.FileDescriptorProto(name="unlimited.proto", package="unlimited", syntax="proto3")
     message = file.message_type.add(name="UnlimitedRequest")
     message.field.add(name="colours", number=1, label=3, type=9)
@@ -99,7 +100,7 @@ def test_a_field_without_a_limit_is_an_error_at_start() -> None:
             return b""
 
     with pytest.raises(TypeError, match=r"unlimited\.UnlimitedRequest\.colours has no limit"):
-        bind(pool.FindServiceByName("unlimited.UnlimitedService"), Handlers())
+        bind(grpc.aio.server(), Admission(), pool.FindServiceByName("unlimited.UnlimitedService"), Handlers())
 
 
 def test_the_entries_of_a_list_s_items_are_counted_together() -> None:
