@@ -116,12 +116,16 @@ def _details(error: grpc.RpcError) -> _Details:
     from google.protobuf.message import DecodeError
     from google.rpc import error_details_pb2, status_pb2
 
-    info, bad_request, retry = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest(), None
+    info, bad_request, retry = (
+        error_details_pb2.ErrorInfo(),
+        error_details_pb2.BadRequest(),
+        error_details_pb2.RetryInfo(),
+    )
+    seconds: float | None = None
     try:
         for detail in status_pb2.Status.FromString(packed).details:
-            if detail.Is(error_details_pb2.RetryInfo.DESCRIPTOR):
-                retry = error_details_pb2.RetryInfo()
-                detail.Unpack(retry)
+            if detail.Unpack(retry):
+                seconds = max(0.0, retry.retry_delay.ToMilliseconds() / 1000)
             else:
                 detail.Unpack(info) or detail.Unpack(bad_request)
     except DecodeError:  # a proxy's, perhaps: the code still counts
@@ -130,5 +134,5 @@ def _details(error: grpc.RpcError) -> _Details:
         info.reason,
         dict(info.metadata),
         [(one.field, one.description) for one in bad_request.field_violations],
-        None if retry is None else max(0.0, retry.retry_delay.ToMilliseconds() / 1000),
+        seconds,
     )
