@@ -14,6 +14,7 @@ from promptwire.domain import limits
 from promptwire.v1 import common_pb2 as common
 from promptwire.v1 import prompt_service_pb2 as pb
 from promptwire_service.rpc.admission import Admission, Bound, CallClass, Gate, class_of
+from promptwire_service.rpc.binding import OWN_QUEUE, _unary
 from promptwire_service.server import ADMIN, METRICS, PROMPTS
 from promptwire_service.storage.memory import MemoryStore
 from tests.support.servers import until
@@ -192,8 +193,6 @@ class Late:
 
 async def test_an_expired_call_never_reaches_its_command(below: Below) -> None:
     """gRPC cancels such a call as soon as it can; this is what is left when it comes out of a queue."""
-    from promptwire_service.rpc.binding import _unary
-
     begun: list[object] = []
 
     async def command(request: object, context: object) -> bytes:
@@ -233,6 +232,10 @@ def test_every_method_has_a_class() -> None:
     assert by_class[CallClass.READS] == {"Resolve", "BatchResolve", "GetPrompt", "GetPromptVersion", "GetStatus"}
     assert {"RegisterPrompt", "SetAlias", "Release", "UndoRelease", "LogMetrics"} <= by_class[CallClass.WRITES]
     assert {"SearchPrompts", "ListPrompts", "DiffVersions", "QueryMetrics"} <= by_class[CallClass.QUERIES]
+
+
+def test_what_has_a_queue_of_its_own_exists() -> None:
+    assert {method.name for service in (PROMPTS, ADMIN, METRICS) for method in service.methods} >= OWN_QUEUE
 
 
 async def test_a_request_may_have_4_mib_and_a_release_16(below: Below) -> None:
