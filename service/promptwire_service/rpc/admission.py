@@ -47,6 +47,7 @@ class CallClass(Enum):
     WRITES = "writes"
     QUERIES = "queries"
     WAITS = "waits"
+    PROBES = "probes"
     STREAMS = "streams"
 
 
@@ -59,11 +60,14 @@ BOUNDS: Final = {
     CallClass.QUERIES: Bound(64, 0.5, at_once=8),
     # Asks for nothing but to be told when something has happened.
     CallClass.WAITS: Bound(256, 1.0),
+    # Health checks: whoever restarts what does not answer must get an answer at any load.
+    CallClass.PROBES: Bound(64, 1.0),
     CallClass.STREAMS: Bound(STREAMS_MAX, 1.0),
 }
 
 _READS: Final = frozenset({"Resolve", "BatchResolve", "GetPrompt", "GetPromptVersion", "GetStatus"})
 _WAITS: Final = frozenset({"GetConvergence"})
+_PROBES: Final = frozenset({"Check", "List"})
 
 
 def class_of(method: MethodDescriptor) -> CallClass:
@@ -74,6 +78,8 @@ def class_of(method: MethodDescriptor) -> CallClass:
         return CallClass.WRITES
     if method.name in _WAITS:
         return CallClass.WAITS
+    if method.name in _PROBES:
+        return CallClass.PROBES
     return CallClass.READS if method.name in _READS else CallClass.QUERIES
 
 

@@ -33,7 +33,7 @@ OWN_QUEUE: Final = frozenset(
         *("Resolve", "BatchResolve", "GetPrompt", "GetPromptVersion"),
         *("RegisterPrompt", "SetAlias", "LogMetrics"),
         *("SearchPrompts", "SearchVersions"),
-        "Watch",
+        *("Watch", "Check"),
     }
 )
 """Methods that gRPC queues by themselves until they are accepted, so that a flood of one is not before the others; all

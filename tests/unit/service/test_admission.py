@@ -15,7 +15,7 @@ from promptwire.v1 import common_pb2 as common
 from promptwire.v1 import prompt_service_pb2 as pb
 from promptwire_service.rpc.admission import Admission, Bound, CallClass, Gate, class_of
 from promptwire_service.rpc.binding import OWN_QUEUE, _unary
-from promptwire_service.server import ADMIN, METRICS, PROMPTS
+from promptwire_service.server import PROMPTS, SERVICES
 from promptwire_service.storage.memory import MemoryStore
 from tests.support.servers import until
 from tests.unit.service.fakes import Below, a_prompt, a_version
@@ -226,16 +226,17 @@ async def test_refusals_are_one_line_a_minute_in_the_log(below: Below) -> None:
 
 
 def test_every_method_has_a_class() -> None:
-    methods = [method for service in (PROMPTS, ADMIN, METRICS) for method in service.methods]
+    methods = [method for service in SERVICES for method in service.methods]
     by_class = {kind: {method.name for method in methods if class_of(method) is kind} for kind in CallClass}
-    assert by_class[CallClass.STREAMS] == {"Watch", "StreamChanges"}
+    assert by_class[CallClass.STREAMS] == {"Watch", "StreamChanges", "ServerReflectionInfo"}
+    assert by_class[CallClass.PROBES] == {"Check", "List"}
     assert by_class[CallClass.READS] == {"Resolve", "BatchResolve", "GetPrompt", "GetPromptVersion", "GetStatus"}
     assert {"RegisterPrompt", "SetAlias", "Release", "UndoRelease", "LogMetrics"} <= by_class[CallClass.WRITES]
     assert {"SearchPrompts", "ListPrompts", "DiffVersions", "QueryMetrics"} <= by_class[CallClass.QUERIES]
 
 
 def test_what_has_a_queue_of_its_own_exists() -> None:
-    assert {method.name for service in (PROMPTS, ADMIN, METRICS) for method in service.methods} >= OWN_QUEUE
+    assert {method.name for service in SERVICES for method in service.methods} >= OWN_QUEUE
 
 
 async def test_a_request_may_have_4_mib_and_a_release_16(below: Below) -> None:
