@@ -12,6 +12,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, Final
 
 import grpc
@@ -76,7 +77,7 @@ class Probes:
             version = 3 - version
             write = common.WriteOptions(request_id=uuid.uuid4().hex, actor="benchmark")
             request = pb.SetAliasRequest(name=PROMPT, alias=ALIAS, version=version, write=write)
-            answer = self._timed(self.write, lambda request=request: stub.SetAlias(request, timeout=10))
+            answer = self._timed(self.write, partial(stub.SetAlias, request, timeout=10))
             if answer is not None:
                 self._acknowledged[answer.revision.number] = time.monotonic()
 
