@@ -55,6 +55,8 @@ class PromptVersion:
     """The text, or the messages' JSON, as it was written; empty where it includes no other prompt."""
     includes: tuple[Include, ...] = ()
     """The versions that it includes, whose texts are in the template."""
+    _token: bytes = field(default=b"", compare=False)
+    """The service's word for all of this but the aliases: with it, a body that is held is not sent again."""
     # The two slots that move: the core exchanges the lease, `format` fills in the parsed template.
     _lease: "Lease | None" = field(default=None, compare=False)
     _parsed: Template | None = field(default=None, init=False, compare=False)

@@ -3,6 +3,7 @@
 import queue
 import random
 import threading
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import grpc
@@ -50,6 +51,8 @@ class Watcher:
         self._call: Any = None
         self._at: tuple[str, int] | None = None
         self._told: set[str] = set()
+        self._bodies: dict[str, dict[bytes, common.PromptVersion]] = {}
+        """By prompt and token: those that the last state of the prompt listed."""
         self._threads = [threading.Thread(target=run, daemon=True) for run in (self._read, self._tick)]
         for thread in self._threads:
             thread.start()
@@ -109,7 +112,7 @@ class Watcher:
             namespace=self._namespace,
             client_id=self.client,
             resume=_revision(self._at) if resumes else None,
-            subscriptions=[pb.Subscription(name=name, aliases=self._follows[name]) for name in names],
+            subscriptions=self._subscriptions(names),
         )
         follows = {name: self._follows[name] for name in names}
         self._record("open", token=self._at if resumes else None, follows=follows)
@@ -144,15 +147,31 @@ class Watcher:
         rest = {name: aliases for name, aliases in self._follows.items() if name not in names}
         if rest:
             self._record("follow", follows=rest)
-            subscriptions = [pb.Subscription(name=name, aliases=aliases) for name, aliases in rest.items()]
+            subscriptions = self._subscriptions(rest)
             self._requests.put(pb.WatchRequest(subscribe=pb.WatchSubscribe(subscriptions=subscriptions)))
 
     def _update(self, parts: list[pb.WatchUpdate]) -> None:
         first, last = parts[0], parts[-1]
-        states = {state.name: _state(state) for part in parts for state in part.states}
+        states = {state.name: self._state(state) for state in _whole(parts)}
         self._at = (last.revision.epoch, last.revision.number)
         self._told |= states.keys()
         self._record("update", epoch=self._at[0], revision=self._at[1], previous=first.prev_revision, states=states)
+
+    def _subscriptions(self, names: Iterable[str]) -> list[pb.Subscription]:
+        """Some tell what is held: it counts whatever became of the history since."""
+        tells = self._draw.random() < 0.7
+        return [
+            pb.Subscription(name=name, aliases=self._follows[name], held=self._bodies.get(name, ()) if tells else ())
+            for name in names
+        ]
+
+    def _state(self, state: pb.PromptState) -> dict[str, Any] | None:
+        known = self._bodies.get(state.name, {})
+        bodies = {body.token: body for body in state.versions}
+        held = {token: known[token] for token in state.held}
+        self._bodies[state.name] = held | bodies
+        # What a state only confirms was not told again, unless what was told before no longer counts.
+        return _state(state, bodies if state.name in self._told else held | bodies)
 
     def _bookmark(self, bookmark: pb.WatchBookmark) -> None:
         self._at = (bookmark.revision.epoch, bookmark.revision.number)
@@ -240,7 +259,21 @@ def _revision(at: tuple[str, int] | None) -> common.Revision | None:
     return common.Revision(epoch=at[0], number=at[1]) if at else None
 
 
-def _state(state: pb.PromptState) -> dict[str, Any] | None:
+def _whole(parts: list[pb.WatchUpdate]) -> Iterator[pb.PromptState]:
+    """The states of an update, put together from its parts."""
+    whole: pb.PromptState | None = None
+    for state in (state for part in parts for state in part.states):
+        if state.continues and whole is not None:
+            whole.versions.extend(state.versions)
+            continue
+        if whole is not None:
+            yield whole
+        whole = state
+    if whole is not None:
+        yield whole
+
+
+def _state(state: pb.PromptState, bodies: Mapping[bytes, common.PromptVersion]) -> dict[str, Any] | None:
     if not state.HasField("prompt"):
         return None
     return {
@@ -248,7 +281,7 @@ def _state(state: pb.PromptState) -> dict[str, Any] | None:
         "aliases": dict(state.prompt.aliases),
         "tags": dict(state.prompt.tags),
         "etag": state.prompt.etag,
-        "bodies": {str(body.version): {"text": body.content.text, "tags": dict(body.tags)} for body in state.versions},
+        "bodies": {str(body.version): {"text": body.content.text, "tags": dict(body.tags)} for body in bodies.values()},
     }
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from promptwire._core.followed import Body, Followed, Record
+from promptwire._core.followed import Body, Followed, PushedState, Record
 from promptwire._core.live import LiveTable
 from promptwire_service.domain.records import Revision
 from promptwire_service.storage.cached import CachedStore
@@ -81,15 +81,16 @@ def merge_on_resync(patch: Patch) -> None:
     before: dict[str, tuple[Record | None, dict[int, Body]]] = {}
 
     def remembering(self: LiveTable, *arguments: Any) -> None:
-        before.update({name: (followed.record, followed.bodies) for name, followed in self._prompts.items()})
+        before.update({name: (followed.record, dict(followed.bodies)) for name, followed in self._prompts.items()})
         start_over(self, *arguments)
 
-    def merging(self: Followed, record: Record | None, bodies: Any, revision: Any) -> None:
+    def merging(self: Followed, state: PushedState, revision: Any) -> None:
         known, known_bodies = before.get(self.name, (None, {}))
-        if record is not None and known is not None:
-            record = replace(record, aliases={**known.aliases, **record.aliases})
-            bodies = {**{number: body.value for number, body in known_bodies.items()}, **bodies}
-        learn(self, record, bodies, revision)
+        if state.record is not None and known is not None:
+            record = replace(state.record, aliases={**known.aliases, **state.record.aliases})
+            bodies = {**{number: body.value for number, body in known_bodies.items()}, **state.bodies}
+            state = replace(state, record=record, bodies=bodies)
+        learn(self, state, revision)
 
     patch.setattr(LiveTable, "_start_over", remembering)
     patch.setattr(Followed, "learn", merging)

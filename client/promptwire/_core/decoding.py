@@ -76,6 +76,7 @@ def prompt_version(
         messages_json=content.messages_json,
         source=content.source,
         includes=content.includes,
+        _token=message.token,
         _lease=lease,
     )
 

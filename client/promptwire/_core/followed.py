@@ -62,18 +62,24 @@ class PushedState:
     record: Record | None
     """None when there is no such prompt."""
     bodies: Mapping[int, PromptVersion]
+    held: frozenset[bytes] = frozenset()
+    """Tokens of the bodies that are right as they were told before, or as the client said that it holds them."""
+    unusable: frozenset[bytes] = frozenset()
+    """Tokens of bodies that were told and that this client cannot read."""
 
 
 class Body:
     """A version without its aliases, and up to where it is known right."""
 
-    __slots__ = ("as_of", "pushed", "value")
+    __slots__ = ("as_of", "pushed", "token", "value")
 
-    def __init__(self, value: PromptVersion, as_of: Revision, pushed: bool) -> None:
+    def __init__(self, value: PromptVersion, as_of: Revision, pushed: bool, token: bytes) -> None:
         self.value = value
+        self.token = token
+        """The service's word for it: empty where it has none."""
         self.as_of = as_of
         self.pushed = pushed
-        """Whether the stream brought it. Else Resolve did, and the stream may not speak of it yet."""
+        """Whether the last state that was pushed lists it: the service knows that it is here."""
 
 
 class Item:
@@ -172,7 +178,7 @@ def _attach(value: Meaning, lease: Lease) -> None:
 class Followed:
     """One prompt that this client uses."""
 
-    __slots__ = ("bodies", "floor", "floor_at", "items", "name", "pushed", "record")
+    __slots__ = ("bodies", "floor", "floor_at", "items", "name", "pushed", "record", "unusable")
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -182,6 +188,9 @@ class Followed:
         self.record: Record | None = None
         """As pushed; None when there is no such prompt."""
         self.bodies: dict[int, Body] = {}
+        """All that the last state listed, and what else the items need."""
+        self.unusable: frozenset[bytes] = frozenset()
+        """Tokens of what the last state listed and this client cannot read."""
         self.floor: Revision | None = None
         """This client has seen the prompt, or written it, at this revision: what was pushed counts from there on."""
         self.floor_at = 0.0
@@ -272,27 +281,38 @@ class Followed:
         """Takes in what Resolve brought, until the stream brings it."""
         held = self.bodies.get(value.version)
         if held is None or not held.pushed:
-            self.bodies[value.version] = Body(replace(value, aliases=(), alias=""), revision, pushed=False)
+            plain = replace(value, aliases=(), alias="")
+            self.bodies[value.version] = Body(plain, revision, pushed=False, token=value._token)
 
-    def learn(self, record: Record | None, bodies: Mapping[int, PromptVersion], revision: Revision) -> None:
+    def tokens(self, *, untold_only: bool) -> list[bytes]:
+        """Of the bodies that are here; or only of those that the open stream does not know to be."""
+        return [body.token for body in self.bodies.values() if body.token and not (untold_only and body.pushed)]
+
+    def lacks(self, state: PushedState) -> bool:
+        """Whether a state relies on a body that is not here."""
+        return not state.held <= self.unusable.union(self.tokens(untold_only=False))
+
+    def learn(self, state: PushedState, revision: Revision) -> None:
         """Takes in a state that was pushed; `settle` makes it count.
 
-        A body that is not among these has not changed, if the service knew that it is wanted and still is.
+        It lists every body that the service knows to be wanted: no other counts from now on.
         """
-        unchanged = self._needed(acked_only=True)
-        self.pushed, self.record = True, record
-        unchanged &= self._needed(acked_only=True)
-        for number in unchanged & self.bodies.keys():
-            self.bodies[number].as_of = revision
-        for number, body in bodies.items():
+        self.pushed, self.record = True, state.record
+        for body in self.bodies.values():
+            body.pushed = body.token in state.held
+            if body.pushed and not body.as_of.reaches(revision):
+                body.as_of = revision
+        for number, value in state.bodies.items():
             held = self.bodies.get(number)
-            same = held.value if held is not None and held.value == body else body  # the same stays the same object
-            self.bodies[number] = Body(same, revision, pushed=True)
+            same = held.value if held is not None and held.value == value else value  # the same stays the same object
+            self.bodies[number] = Body(same, revision, pushed=True, token=value._token)
+        self.unusable = state.unusable | (self.unusable & state.held)
 
     def unlearn(self) -> None:
-        """What was pushed no longer counts."""
+        """What was pushed no longer counts. Bodies stay: the next stream is told of them, and may find them right."""
         self.pushed, self.record = False, None
-        self.bodies = {number: body for number, body in self.bodies.items() if not body.pushed}
+        for body in self.bodies.values():
+            body.pushed = False
 
     def settle(self, shared: Lease, epoch: str) -> Iterator[Item]:
         """Makes each item mean what was pushed, resting on the watch's lease where that is the better one.
@@ -303,7 +323,8 @@ class Followed:
             if self._settle_item(item, self._body_of(item, epoch)) | self.promote(item, shared):
                 yield item
         for number in self.bodies.keys() - self._needed():
-            del self.bodies[number]
+            if not self.bodies[number].pushed:
+                del self.bodies[number]
 
     def _body_of(self, item: Item, epoch: str) -> Meaning | None:
         """The body that an item leads to, if it is known right as of the prompt's last change; or its split."""

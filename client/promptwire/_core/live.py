@@ -428,6 +428,12 @@ class LiveTable:
         with self._lock:
             return self._subscriptions.take(most, next_nonce)
 
+    def lacking(self, states: Iterable[PushedState]) -> str | None:
+        """The name of a prompt whose state relies on a body that is not here."""
+        with self._lock:
+            followed = ((state, self._prompts.get(state.name)) for state in states)
+            return next((state.name for state, one in followed if one is not None and one.lacks(state)), None)
+
     def apply(self, states: Iterable[PushedState], revision: Revision) -> None:
         """An update, whole: afterwards the table is at its revision."""
         with self._lock:
@@ -439,7 +445,7 @@ class LiveTable:
             for state in states:
                 followed = self._prompts.get(state.name)
                 if followed is not None:
-                    followed.learn(state.record, state.bodies, revision)
+                    followed.learn(state, revision)
                     self._waiting.add(followed)
             changed = self._settle()
             if self.replacing:
@@ -609,7 +615,6 @@ class LiveTable:
         self._begin()  # with a lock of its own: the parent's may have been held
         for followed in self._prompts.values():
             followed.unlearn()
-            followed.bodies.clear()
             followed.floor = None
             for item in followed.items.values():
                 item.asks = True

@@ -3,18 +3,19 @@
 The rules are docs/protocol.md's.
 """
 
+import itertools
 import logging
 import math
 import random
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from promptwire._core import decoding
 from promptwire._core.followed import PushedState
 from promptwire._core.lease import Clock
 from promptwire._core.live import LiveTable
+from promptwire._core.subscriptions import Subscribed
 from promptwire.domain import limits
-from promptwire.domain.references import Selector
 from promptwire.errors import PromptwireError
 from promptwire.prompt_version import PromptVersion
 from promptwire.v1 import common_pb2, prompt_service_pb2
@@ -95,7 +96,10 @@ class Session:
         if update.more:
             return
         parts, self._parts = self._parts, []
-        self._live.apply([_state(state) for part in parts for state in part.states], revision)
+        states = list(_states(parts))
+        if (name := self._live.lacking(states)) is not None:
+            raise Fault(f"an update relies on a body of {name!r} that was not told")
+        self._live.apply(states, revision)
         self._synced = True
         now = self._clock()
         self._applied.append((revision, now))
@@ -149,27 +153,39 @@ class Session:
 
 
 def _subscriptions(
-    followed: Iterable[tuple[str, list[Selector]]],
+    followed: Iterable[Subscribed],
 ) -> Iterator[prompt_service_pb2.Subscription]:
-    for name, selectors in followed:
+    for one in followed:
         yield prompt_service_pb2.Subscription(
-            name=name,
-            aliases=[selector for selector in selectors if isinstance(selector, str)],
-            versions=[selector for selector in selectors if isinstance(selector, int)],
+            name=one.name,
+            aliases=[selector for selector in one.selectors if isinstance(selector, str)],
+            versions=[selector for selector in one.selectors if isinstance(selector, int)],
+            held=one.held,
         )
 
 
-def _state(state: prompt_service_pb2.PromptState) -> PushedState:
-    record = None
-    if state.HasField("prompt"):
-        record = decoding.record(state.prompt)
-    return PushedState(state.name, record, dict(_bodies(state)))
+def _states(parts: Iterable[prompt_service_pb2.WatchUpdate]) -> Iterator[PushedState]:
+    """The states of an update. One that does not fit into a part goes on in the next ones."""
+    pieces: list[prompt_service_pb2.PromptState] = []
+    for piece in itertools.chain.from_iterable(part.states for part in parts):
+        if pieces and not piece.continues:
+            yield _state(pieces)
+            pieces = []
+        pieces.append(piece)
+    if pieces:
+        yield _state(pieces)
 
 
-def _bodies(state: prompt_service_pb2.PromptState) -> Iterator[tuple[int, PromptVersion]]:
-    for message in state.versions:
+def _state(pieces: Sequence[prompt_service_pb2.PromptState]) -> PushedState:
+    first = pieces[0]
+    bodies: dict[int, PromptVersion] = {}
+    unusable: set[bytes] = set()
+    for message in itertools.chain.from_iterable(piece.versions for piece in pieces):
         try:
-            yield message.version, decoding.prompt_version(message)
+            bodies[message.version] = decoding.prompt_version(message)
         except PromptwireError:
             # One prompt's trouble is not the others': without a body its next load asks, and raises this itself.
             _log.exception("a pushed version cannot be used")
+            unusable.add(message.token)
+    record = decoding.record(first.prompt) if first.HasField("prompt") else None
+    return PushedState(first.name, record, bodies, frozenset(first.held), frozenset(unusable))

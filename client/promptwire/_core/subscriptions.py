@@ -3,12 +3,26 @@
 import itertools
 import math
 from collections.abc import Iterable
+from typing import Final, NamedTuple
 
 from promptwire._core.followed import Followed, Item
+from promptwire.domain import limits
 from promptwire.domain.references import Selector
 
-Told = list[tuple[str, list[Selector]]]
-"""Prompts' names, and the selectors of each."""
+_MESSAGE_MAX_BYTES: Final = 1 << 20
+"""About how large a message may be that tells what to follow; one prompt goes into it whatever its size."""
+
+
+class Subscribed(NamedTuple):
+    """A prompt that the stream is told to follow."""
+
+    name: str
+    selectors: list[Selector]
+    held: list[bytes]
+    """Tokens of bodies that need not be sent."""
+
+
+Told = list[Subscribed]
 
 
 class Subscriptions:
@@ -47,11 +61,11 @@ class Subscriptions:
         for item in itertools.chain.from_iterable(self._untold.values()):
             item.told, item.acked = math.inf, False
         whole = (prompt for prompt in self._untold if prompt.complete or not resumes)
-        return self._tell(whole, most, next_nonce)
+        return self._tell(whole, most, next_nonce, opens=True)
 
     def take(self, most: int, next_nonce: int) -> Told:
         """What the open stream has to be told next, at most so many selectors."""
-        return self._tell(self._untold, most, next_nonce)
+        return self._tell(self._untold, most, next_nonce, opens=False)
 
     def acknowledge(self, nonce: int) -> None:
         """The Renew with this nonce was answered, and so all that the stream was told before."""
@@ -59,19 +73,31 @@ class Subscriptions:
             item.acked = item.told <= nonce
         self._unacked = [item for item in self._unacked if not item.acked]
 
-    def _tell(self, prompts: Iterable[Followed], most: int, next_nonce: int) -> Told:
-        chosen: dict[Followed, list[Item]] = {}
+    def _tell(self, prompts: Iterable[Followed], most: int, next_nonce: int, opens: bool) -> Told:
+        told: Told = []
+        size, held_most = 0, limits.HELD_MAX_PER_MESSAGE
         for prompt in list(itertools.islice(prompts, most)):
-            items = self._untold[prompt]
-            chosen[prompt] = items[:most]
-            if len(items) > most:
-                self._untold[prompt] = items[most:]
+            items = self._untold[prompt][:most]
+            held = prompt.tokens(untold_only=not opens)[:held_most]
+            one = Subscribed(prompt.name, [item.selector for item in items], held)
+            size += _size_bytes(one)
+            if told and size > _MESSAGE_MAX_BYTES:
                 break
-            del self._untold[prompt]
+            told.append(one)
             most -= len(items)
+            held_most -= len(held)
+            for item in items:
+                item.told = next_nonce
+                self._unacked.append(item)
+            if rest := self._untold[prompt][len(items) :]:
+                self._untold[prompt] = rest
+            else:
+                del self._untold[prompt]
             if not most:
                 break
-        for item in itertools.chain.from_iterable(chosen.values()):
-            item.told = next_nonce
-            self._unacked.append(item)
-        return [(prompt.name, [item.selector for item in items]) for prompt, items in chosen.items()]
+        return told
+
+
+def _size_bytes(one: Subscribed) -> int:
+    selectors = sum(len(selector) + 2 if isinstance(selector, str) else 5 for selector in one.selectors)
+    return 10 + len(one.name) + selectors + sum(len(token) + 2 for token in one.held)

@@ -63,6 +63,11 @@ TIME_MIN_MS: Final = 100_000_000_000
 """In milliseconds a day in March 1973, in seconds the year 5138: a smaller number, other than 0, is of seconds."""
 TIME_MAX_MS: Final = 253_402_300_799_999
 """The end of the year 9999, past which no protobuf Timestamp goes."""
+SELECTORS_MAX_PER_PROMPT: Final = 100_000
+"""Aliases and versions of one prompt that a stream follows: what lists them has to fit into a message."""
+HELD_MAX_PER_MESSAGE: Final = 20_000
+"""Tokens of all subscriptions in one message together."""
+TOKEN_MAX_BYTES: Final = 16
 VERSION_MAX: Final = (1 << 63) - 1
 
 REQUEST_MAX_BYTES: Final = 4 << 20

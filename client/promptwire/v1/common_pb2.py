@@ -26,7 +26,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1apromptwire/v1/common.proto\x12\rpromptwire.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\")\n\x08Revision\x12\r\n\x05\x65poch\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\x03\"\xe0\x01\n\x07\x43ontent\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12\x17\n\rmessages_json\x18\x04 \x01(\tH\x00\x12\x1c\n\x14response_format_json\x18\x02 \x01(\t\x12\x19\n\x11model_config_json\x18\x03 \x01(\t\x12-\n\x06syntax\x18\x05 \x01(\x0e\x32\x1d.promptwire.v1.TemplateSyntax\x12\x0e\n\x06source\x18\x06 \x01(\t\x12(\n\x08includes\x18\x07 \x03(\x0b\x32\x16.promptwire.v1.IncludeB\n\n\x08template\"8\n\x07Include\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\"\xd5\x02\n\rPromptVersion\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\'\n\x07\x63ontent\x18\x03 \x01(\x0b\x32\x16.promptwire.v1.Content\x12\x0e\n\x06\x64igest\x18\x04 \x01(\t\x12\x16\n\x0e\x63ommit_message\x18\x05 \x01(\t\x12\x34\n\x04tags\x18\x06 \x03(\x0b\x32&.promptwire.v1.PromptVersion.TagsEntry\x12\x0f\n\x07\x61liases\x18\x07 \x03(\t\x12\x11\n\tvariables\x18\x08 \x03(\t\x12\x0e\n\x06\x61uthor\x18\t \x01(\t\x12/\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04\x65tag\x18\x0b \x01(\x03\x1a+\n\tTagsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xb2\x04\n\x06Prompt\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x16\n\x0elatest_version\x18\x02 \x01(\x03\x12\x33\n\x07\x61liases\x18\x03 \x03(\x0b\x32\".promptwire.v1.Prompt.AliasesEntry\x12-\n\x04tags\x18\x04 \x03(\x0b\x32\x1f.promptwire.v1.Prompt.TagsEntry\x12\x0e\n\x06\x61uthor\x18\x05 \x01(\t\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04\x65tag\x18\x08 \x01(\x03\x12\x18\n\x10\x64\x65leted_versions\x18\t \x03(\x03\x12\x31\n\x06splits\x18\x0b \x03(\x0b\x32!.promptwire.v1.Prompt.SplitsEntry\x12/\n\x0b\x64\x65lete_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a.\n\x0c\x41liasesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\x1a+\n\tTagsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a\x43\n\x0bSplitsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12#\n\x05value\x18\x02 \x01(\x0b\x32\x14.promptwire.v1.Split:\x02\x38\x01\"n\n\x05Split\x12\x0c\n\x04salt\x18\x01 \x01(\t\x12.\n\x08segments\x18\x02 \x03(\x0b\x32\x1c.promptwire.v1.Split.Segment\x1a\'\n\x07Segment\x12\x0b\n\x03\x65nd\x18\x01 \x01(\x05\x12\x0f\n\x07version\x18\x02 \x01(\x03\"m\n\x0bReadOptions\x12/\n\x0b\x63onsistency\x18\x01 \x01(\x0e\x32\x1a.promptwire.v1.Consistency\x12-\n\x0cmin_revision\x18\x02 \x01(\x0b\x32\x17.promptwire.v1.Revision\"a\n\x08ReadInfo\x12)\n\x08revision\x18\x01 \x01(\x0b\x32\x17.promptwire.v1.Revision\x12*\n\x07max_age\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"o\n\x0cWriteOptions\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x1a\n\rexpected_etag\x18\x04 \x01(\x03H\x00\x88\x01\x01\x42\x10\n\x0e_expected_etag*M\n\x0eTemplateSyntax\x12\x1f\n\x1bTEMPLATE_SYNTAX_UNSPECIFIED\x10\x00\x12\x1a\n\x16TEMPLATE_SYNTAX_JINJA2\x10\x01*Z\n\x0b\x43onsistency\x12\x1b\n\x17\x43ONSISTENCY_UNSPECIFIED\x10\x00\x12\x16\n\x12\x43ONSISTENCY_CACHED\x10\x01\x12\x16\n\x12\x43ONSISTENCY_STRONG\x10\x02\x42\x31\n\x11\x64\x65v.promptwire.v1P\x01Z\x1apromptwire/v1;promptwirev1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1apromptwire/v1/common.proto\x12\rpromptwire.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\")\n\x08Revision\x12\r\n\x05\x65poch\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\x03\"\xe0\x01\n\x07\x43ontent\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12\x17\n\rmessages_json\x18\x04 \x01(\tH\x00\x12\x1c\n\x14response_format_json\x18\x02 \x01(\t\x12\x19\n\x11model_config_json\x18\x03 \x01(\t\x12-\n\x06syntax\x18\x05 \x01(\x0e\x32\x1d.promptwire.v1.TemplateSyntax\x12\x0e\n\x06source\x18\x06 \x01(\t\x12(\n\x08includes\x18\x07 \x03(\x0b\x32\x16.promptwire.v1.IncludeB\n\n\x08template\"8\n\x07Include\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\"\xe4\x02\n\rPromptVersion\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\'\n\x07\x63ontent\x18\x03 \x01(\x0b\x32\x16.promptwire.v1.Content\x12\x0e\n\x06\x64igest\x18\x04 \x01(\t\x12\x16\n\x0e\x63ommit_message\x18\x05 \x01(\t\x12\x34\n\x04tags\x18\x06 \x03(\x0b\x32&.promptwire.v1.PromptVersion.TagsEntry\x12\x0f\n\x07\x61liases\x18\x07 \x03(\t\x12\x11\n\tvariables\x18\x08 \x03(\t\x12\x0e\n\x06\x61uthor\x18\t \x01(\t\x12/\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04\x65tag\x18\x0b \x01(\x03\x12\r\n\x05token\x18\x0c \x01(\x0c\x1a+\n\tTagsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xb2\x04\n\x06Prompt\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x16\n\x0elatest_version\x18\x02 \x01(\x03\x12\x33\n\x07\x61liases\x18\x03 \x03(\x0b\x32\".promptwire.v1.Prompt.AliasesEntry\x12-\n\x04tags\x18\x04 \x03(\x0b\x32\x1f.promptwire.v1.Prompt.TagsEntry\x12\x0e\n\x06\x61uthor\x18\x05 \x01(\t\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04\x65tag\x18\x08 \x01(\x03\x12\x18\n\x10\x64\x65leted_versions\x18\t \x03(\x03\x12\x31\n\x06splits\x18\x0b \x03(\x0b\x32!.promptwire.v1.Prompt.SplitsEntry\x12/\n\x0b\x64\x65lete_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a.\n\x0c\x41liasesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\x1a+\n\tTagsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a\x43\n\x0bSplitsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12#\n\x05value\x18\x02 \x01(\x0b\x32\x14.promptwire.v1.Split:\x02\x38\x01\"n\n\x05Split\x12\x0c\n\x04salt\x18\x01 \x01(\t\x12.\n\x08segments\x18\x02 \x03(\x0b\x32\x1c.promptwire.v1.Split.Segment\x1a\'\n\x07Segment\x12\x0b\n\x03\x65nd\x18\x01 \x01(\x05\x12\x0f\n\x07version\x18\x02 \x01(\x03\"m\n\x0bReadOptions\x12/\n\x0b\x63onsistency\x18\x01 \x01(\x0e\x32\x1a.promptwire.v1.Consistency\x12-\n\x0cmin_revision\x18\x02 \x01(\x0b\x32\x17.promptwire.v1.Revision\"a\n\x08ReadInfo\x12)\n\x08revision\x18\x01 \x01(\x0b\x32\x17.promptwire.v1.Revision\x12*\n\x07max_age\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"o\n\x0cWriteOptions\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x1a\n\rexpected_etag\x18\x04 \x01(\x03H\x00\x88\x01\x01\x42\x10\n\x0e_expected_etag*M\n\x0eTemplateSyntax\x12\x1f\n\x1bTEMPLATE_SYNTAX_UNSPECIFIED\x10\x00\x12\x1a\n\x16TEMPLATE_SYNTAX_JINJA2\x10\x01*Z\n\x0b\x43onsistency\x12\x1b\n\x17\x43ONSISTENCY_UNSPECIFIED\x10\x00\x12\x16\n\x12\x43ONSISTENCY_CACHED\x10\x01\x12\x16\n\x12\x43ONSISTENCY_STRONG\x10\x02\x42\x31\n\x11\x64\x65v.promptwire.v1P\x01Z\x1apromptwire/v1;promptwirev1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,10 +42,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PROMPT_TAGSENTRY']._serialized_options = b'8\001'
   _globals['_PROMPT_SPLITSENTRY']._loaded_options = None
   _globals['_PROMPT_SPLITSENTRY']._serialized_options = b'8\001'
-  _globals['_TEMPLATESYNTAX']._serialized_start=1782
-  _globals['_TEMPLATESYNTAX']._serialized_end=1859
-  _globals['_CONSISTENCY']._serialized_start=1861
-  _globals['_CONSISTENCY']._serialized_end=1951
+  _globals['_TEMPLATESYNTAX']._serialized_start=1797
+  _globals['_TEMPLATESYNTAX']._serialized_end=1874
+  _globals['_CONSISTENCY']._serialized_start=1876
+  _globals['_CONSISTENCY']._serialized_end=1966
   _globals['_REVISION']._serialized_start=110
   _globals['_REVISION']._serialized_end=151
   _globals['_CONTENT']._serialized_start=154
@@ -53,25 +53,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_INCLUDE']._serialized_start=380
   _globals['_INCLUDE']._serialized_end=436
   _globals['_PROMPTVERSION']._serialized_start=439
-  _globals['_PROMPTVERSION']._serialized_end=780
-  _globals['_PROMPTVERSION_TAGSENTRY']._serialized_start=737
-  _globals['_PROMPTVERSION_TAGSENTRY']._serialized_end=780
-  _globals['_PROMPT']._serialized_start=783
-  _globals['_PROMPT']._serialized_end=1345
-  _globals['_PROMPT_ALIASESENTRY']._serialized_start=1185
-  _globals['_PROMPT_ALIASESENTRY']._serialized_end=1231
-  _globals['_PROMPT_TAGSENTRY']._serialized_start=737
-  _globals['_PROMPT_TAGSENTRY']._serialized_end=780
-  _globals['_PROMPT_SPLITSENTRY']._serialized_start=1278
-  _globals['_PROMPT_SPLITSENTRY']._serialized_end=1345
-  _globals['_SPLIT']._serialized_start=1347
-  _globals['_SPLIT']._serialized_end=1457
-  _globals['_SPLIT_SEGMENT']._serialized_start=1418
-  _globals['_SPLIT_SEGMENT']._serialized_end=1457
-  _globals['_READOPTIONS']._serialized_start=1459
-  _globals['_READOPTIONS']._serialized_end=1568
-  _globals['_READINFO']._serialized_start=1570
-  _globals['_READINFO']._serialized_end=1667
-  _globals['_WRITEOPTIONS']._serialized_start=1669
-  _globals['_WRITEOPTIONS']._serialized_end=1780
+  _globals['_PROMPTVERSION']._serialized_end=795
+  _globals['_PROMPTVERSION_TAGSENTRY']._serialized_start=752
+  _globals['_PROMPTVERSION_TAGSENTRY']._serialized_end=795
+  _globals['_PROMPT']._serialized_start=798
+  _globals['_PROMPT']._serialized_end=1360
+  _globals['_PROMPT_ALIASESENTRY']._serialized_start=1200
+  _globals['_PROMPT_ALIASESENTRY']._serialized_end=1246
+  _globals['_PROMPT_TAGSENTRY']._serialized_start=752
+  _globals['_PROMPT_TAGSENTRY']._serialized_end=795
+  _globals['_PROMPT_SPLITSENTRY']._serialized_start=1293
+  _globals['_PROMPT_SPLITSENTRY']._serialized_end=1360
+  _globals['_SPLIT']._serialized_start=1362
+  _globals['_SPLIT']._serialized_end=1472
+  _globals['_SPLIT_SEGMENT']._serialized_start=1433
+  _globals['_SPLIT_SEGMENT']._serialized_end=1472
+  _globals['_READOPTIONS']._serialized_start=1474
+  _globals['_READOPTIONS']._serialized_end=1583
+  _globals['_READINFO']._serialized_start=1585
+  _globals['_READINFO']._serialized_end=1682
+  _globals['_WRITEOPTIONS']._serialized_start=1684
+  _globals['_WRITEOPTIONS']._serialized_end=1795
 # @@protoc_insertion_point(module_scope)

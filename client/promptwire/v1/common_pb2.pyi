@@ -207,6 +207,7 @@ class PromptVersion(google.protobuf.message.Message):
     AUTHOR_FIELD_NUMBER: builtins.int
     CREATE_TIME_FIELD_NUMBER: builtins.int
     ETAG_FIELD_NUMBER: builtins.int
+    TOKEN_FIELD_NUMBER: builtins.int
     name: builtins.str
     """Prompt's name, as in `prompts:/<name>`."""
     version: builtins.int
@@ -219,6 +220,10 @@ class PromptVersion(google.protobuf.message.Message):
     """Who registered it."""
     etag: builtins.int
     """Revision number of the last change to this version (its registration or its tags)."""
+    token: builtins.bytes
+    """Opaque, <= 16 bytes: two that are the same stand for the same in all fields but `aliases`, whatever the epoch. A client
+    that gives it back as `held` is not sent the version again.
+    """
     @property
     def content(self) -> Global___Content:
         """What it says."""
@@ -255,10 +260,11 @@ class PromptVersion(google.protobuf.message.Message):
         author: builtins.str = ...,
         create_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         etag: builtins.int = ...,
+        token: builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["content", b"content", "create_time", b"create_time"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["aliases", b"aliases", "author", b"author", "commit_message", b"commit_message", "content", b"content", "create_time", b"create_time", "digest", b"digest", "etag", b"etag", "name", b"name", "tags", b"tags", "variables", b"variables", "version", b"version"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["aliases", b"aliases", "author", b"author", "commit_message", b"commit_message", "content", b"content", "create_time", b"create_time", "digest", b"digest", "etag", b"etag", "name", b"name", "tags", b"tags", "token", b"token", "variables", b"variables", "version", b"version"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___PromptVersion: typing_extensions.TypeAlias = PromptVersion

@@ -1157,8 +1157,8 @@ class WatchHello(google.protobuf.message.Message):
 
     @property
     def subscriptions(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Subscription]:
-        """What is followed from the start: at most 10,000, with at most 10,000 aliases and versions in all. What is more goes
-        into WatchSubscribe.
+        """What is followed from the start: at most 10,000, with at most 10,000 aliases and versions, and 20,000 tokens in all. What
+        is more goes into WatchSubscribe.
         """
 
     def __init__(
@@ -1187,6 +1187,7 @@ class Subscription(google.protobuf.message.Message):
     NAME_FIELD_NUMBER: builtins.int
     ALIASES_FIELD_NUMBER: builtins.int
     VERSIONS_FIELD_NUMBER: builtins.int
+    HELD_FIELD_NUMBER: builtins.int
     name: builtins.str
     """Prompt's name; need not exist yet."""
     @property
@@ -1195,7 +1196,13 @@ class Subscription(google.protobuf.message.Message):
 
     @property
     def versions(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
-        """Version numbers whose body is wanted."""
+        """Version numbers whose body is wanted; with the aliases, <= 100,000 of a prompt on a stream."""
+
+    @property
+    def held(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.bytes]:
+        """PromptVersion.token of bodies of this prompt that the agent has and the stream has not sent: those that are right are not
+        sent, but listed in PromptState.held.
+        """
 
     def __init__(
         self,
@@ -1203,22 +1210,25 @@ class Subscription(google.protobuf.message.Message):
         name: builtins.str = ...,
         aliases: collections.abc.Iterable[builtins.str] | None = ...,
         versions: collections.abc.Iterable[builtins.int] | None = ...,
+        held: collections.abc.Iterable[builtins.bytes] | None = ...,
     ) -> None: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["aliases", b"aliases", "name", b"name", "versions", b"versions"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["aliases", b"aliases", "held", b"held", "name", b"name", "versions", b"versions"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___Subscription: typing_extensions.TypeAlias = Subscription
 
 @typing.final
 class WatchSubscribe(google.protobuf.message.Message):
-    """Adds to what is followed; aliases and versions of a name add up. Answered by a state of each name."""
+    """Adds to what is followed; aliases and versions of a name add up. Answered by a state of each name, with the bodies that are
+    new for the stream.
+    """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     SUBSCRIPTIONS_FIELD_NUMBER: builtins.int
     @property
     def subscriptions(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Subscription]:
-        """What to add: at most 10,000 in a message, with at most 10,000 aliases and versions in all."""
+        """What to add: at most 10,000 in a message, with at most 10,000 aliases and versions, and 20,000 tokens in all."""
 
     def __init__(
         self,
@@ -1358,14 +1368,16 @@ class WatchUpdate(google.protobuf.message.Message):
     prev_revision: builtins.int
     """Revision that the stream was at before."""
     more: builtins.bool
-    """More parts of this update follow: apply them all at once, after the part where this is false."""
+    """More parts of this update follow: apply them all at once, after the part where this is false; drop them if a resync
+    comes instead. No part is over 4 MiB.
+    """
     @property
     def revision(self) -> promptwire.v1.common_pb2.Revision:
         """Revision that the stream is at once this update is applied."""
 
     @property
     def states(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___PromptState]:
-        """Complete new state of each prompt that it tells of."""
+        """Complete new state of each prompt that it tells of. One that does not fit goes on in the next part."""
 
     def __init__(
         self,
@@ -1384,23 +1396,33 @@ Global___WatchUpdate: typing_extensions.TypeAlias = WatchUpdate
 
 @typing.final
 class PromptState(google.protobuf.message.Message):
-    """A followed prompt as it is at an update's revision. Replaces what was known of it."""
+    """A followed prompt as it is at an update's revision. Replaces what was known of it: a body that is neither in `versions` nor
+    in `held` no longer counts, and the service does not rely on it any more.
+    """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     NAME_FIELD_NUMBER: builtins.int
     PROMPT_FIELD_NUMBER: builtins.int
     VERSIONS_FIELD_NUMBER: builtins.int
+    HELD_FIELD_NUMBER: builtins.int
+    CONTINUES_FIELD_NUMBER: builtins.int
     name: builtins.str
     """Prompt's name."""
+    continues: builtins.bool
+    """Only more `versions` of the state of this name that the part before ended with."""
     @property
     def prompt(self) -> promptwire.v1.common_pb2.Prompt:
         """The prompt; absent when there is no such prompt."""
 
     @property
     def versions(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[promptwire.v1.common_pb2.PromptVersion]:
-        """Bodies that the subscription asks for and that the stream has not carried yet, or whose tags changed. Bodies carried
-        before and still asked for stay valid.
+        """Bodies that are asked for and that the agent does not have as they are now."""
+
+    @property
+    def held(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.bytes]:
+        """PromptVersion.token of the other bodies that are asked for: the last state of this prompt listed them, or the agent said
+        that it holds them.
         """
 
     def __init__(
@@ -1409,10 +1431,12 @@ class PromptState(google.protobuf.message.Message):
         name: builtins.str = ...,
         prompt: promptwire.v1.common_pb2.Prompt | None = ...,
         versions: collections.abc.Iterable[promptwire.v1.common_pb2.PromptVersion] | None = ...,
+        held: collections.abc.Iterable[builtins.bytes] | None = ...,
+        continues: builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["prompt", b"prompt"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["name", b"name", "prompt", b"prompt", "versions", b"versions"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["continues", b"continues", "held", b"held", "name", b"name", "prompt", b"prompt", "versions", b"versions"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___PromptState: typing_extensions.TypeAlias = PromptState

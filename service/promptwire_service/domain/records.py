@@ -1,15 +1,19 @@
 """What the store holds, as frozen values, and where in history it held it."""
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from promptwire.domain.content import Content
 from promptwire.domain.names import LATEST, tags_size_bytes
 from promptwire.domain.references import Selector
 from promptwire.domain.splits import Split, Target, versions_of_target
 from promptwire.domain.templates import variables_of
+
+TOKEN_BYTES: Final = 8
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -85,8 +89,9 @@ class PromptRecord:
     @property
     def size_bytes(self) -> int:
         """About what it costs a cache or a message: its tags, 100 bytes an alias, and 500 bytes for the rest."""
-        aliases = len(self.aliases) + len(self.splits) * 4
-        return 500 + 100 * aliases + tags_size_bytes(self.tags)
+        splits = sum(200 + 12 * len(split.segments) for split in self.splits.values())
+        deleted = 5 * len(self.deleted_versions)
+        return 500 + 100 * len(self.aliases) + splits + deleted + tags_size_bytes(self.tags)
 
     def aliases_of(self, version: int) -> list[str]:
         """Those that lead to a version, in part at least."""
@@ -110,6 +115,13 @@ class VersionRecord:
     created_ms: int
     etag: int
     updated_ms: int = 0
+
+    @cached_property
+    def token(self) -> bytes:
+        """Stands for all that an agent is told of it, whatever the epoch; see PromptVersion.token in the protos."""
+        told = (self.name, self.version, self.digest, self.commit_message, self.author, self.created_ms, self.etag)
+        text = json.dumps([*told, sorted(self.tags.items())], ensure_ascii=False)
+        return hashlib.blake2b(text.encode(), digest_size=TOKEN_BYTES).digest()
 
     @cached_property
     def variables(self) -> tuple[str, ...]:

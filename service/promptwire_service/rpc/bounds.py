@@ -24,7 +24,7 @@ class Bound:
     """The limits of one field; 0 where it has nothing of the kind."""
 
     chars: int = 0
-    """Characters of a text, or of each text in a list, or of each value in a map."""
+    """Characters of a text, bytes of bytes, or of each text in a list, or of each value in a map."""
     count: int = 0
     """Entries of a list or a map."""
     key_chars: int = 0
@@ -37,7 +37,10 @@ _TAGS: Final = Bound(count=limits.TAGS_MAX, key_chars=limits.TAG_KEY_MAX_CHARS, 
 _METRIC_TAGS: Final = Bound(
     count=limits.METRIC_TAGS_MAX, key_chars=limits.METRIC_TAG_MAX_CHARS, chars=limits.METRIC_TAG_MAX_CHARS
 )
-_SUBSCRIPTIONS: Final = Bound(count=limits.SUBSCRIPTIONS_MAX_PER_MESSAGE, entries=limits.SELECTORS_MAX_PER_MESSAGE)
+_SUBSCRIPTIONS: Final = Bound(
+    count=limits.SUBSCRIPTIONS_MAX_PER_MESSAGE,
+    entries=limits.SELECTORS_MAX_PER_MESSAGE + limits.HELD_MAX_PER_MESSAGE,
+)
 _SELECTOR: Final = Bound(chars=limits.ALIAS_MAX_CHARS)
 _SYMBOL: Final = Bound(chars=limits.SYMBOL_MAX_CHARS)
 _NAMES: Final = Bound(count=limits.FEED_NAMES_MAX, chars=limits.NAME_MAX_BYTES)
@@ -89,6 +92,7 @@ BOUNDS: Final[Mapping[str, Bound]] = {
     "StreamChangesRequest.names": _NAMES,
     "Subscription.aliases": Bound(count=limits.SELECTORS_MAX_PER_MESSAGE, chars=limits.ALIAS_MAX_CHARS),
     "Subscription.versions": Bound(count=limits.SELECTORS_MAX_PER_MESSAGE),
+    "Subscription.held": Bound(count=limits.HELD_MAX_PER_MESSAGE, chars=limits.TOKEN_MAX_BYTES),
     "WatchHello.client_id": Bound(chars=limits.CLIENT_ID_MAX_CHARS),
     "WatchHello.client_name": Bound(chars=limits.ACTOR_MAX_CHARS),
     "WatchUnsubscribe.names": Bound(count=limits.SUBSCRIPTIONS_MAX_PER_MESSAGE, chars=limits.NAME_MAX_BYTES),
@@ -247,14 +251,16 @@ def _is_map(field: FieldDescriptor) -> bool:
     return field.message_type is not None and field.message_type.GetOptions().map_entry
 
 
-def _check_texts(texts: Iterable[str], most: int, path: str, rule: str, found: list[Violation]) -> None:
+def _check_texts(texts: Iterable[str | bytes], most: int, path: str, rule: str, found: list[Violation]) -> None:
     for text in texts:
         if len(text) > most:
             found.append(_too_long(path, rule, most, text))
             return
 
 
-def _too_long(field: str, rule: str, most: int, text: str) -> Violation:
+def _too_long(field: str, rule: str, most: int, text: str | bytes) -> Violation:
+    if isinstance(text, bytes):
+        return Violation(field, f"{rule} at most {most:,} bytes; got {len(text):,}")
     return Violation(field, f"{rule} at most {most:,} characters; got {shape(text)}")
 
 

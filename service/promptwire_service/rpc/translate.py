@@ -118,6 +118,7 @@ def version(record: VersionRecord, aliases: Sequence[str] = ()) -> common_pb.Pro
         author=record.author,
         create_time=timestamp(record.created_ms),
         etag=record.etag,
+        token=record.token,
     )
 
 

@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import suppress
 
+from promptwire.domain import limits
 from promptwire.domain.names import (
     check_namespace,
     check_prompt_name,
@@ -23,7 +24,7 @@ from promptwire_service.rpc.wire_values import revision_of, seconds_of
 from promptwire_service.storage.tasks import end
 from promptwire_service.watch.coherence import Coherence
 from promptwire_service.watch.hub import Hub
-from promptwire_service.watch.watcher import Bookmark, Frame, Goodbye, Resync, State, Update, Watcher
+from promptwire_service.watch.watcher import Bookmark, Frame, Goodbye, Resync, State, Tokens, Update, Watcher
 
 _AGED_RETRY_MS = 0
 """An old connection is the agent's alone: there is nothing to wait for before it comes on another."""
@@ -52,7 +53,7 @@ class WatchService:
         refuse(
             check_namespace(namespace),
         )
-        follows = await _follows(hello.subscriptions, "hello.subscriptions")
+        follows, held = await _follows(hello.subscriptions, "hello.subscriptions")
         resume = revision_of(hello, "resume", "hello.resume")
         hub = (await self._coherence.space(namespace)).hub
         # Nothing is waited for between this and the hub's knowing the watcher: a drain finds it, or is found here.
@@ -60,7 +61,7 @@ class WatchService:
         watcher = Watcher(hub, hello.client_id, hello.client_name, context.peer(), time.time_ns() // 1_000_000)
         watcher.reports = hello.reports
         try:
-            await hub.open(watcher, follows, resume)
+            await hub.open(watcher, follows, resume, held)
             reader = asyncio.create_task(_listen(requests, hub, watcher))
             try:
                 with self._age.at_end_of_stream(watcher.goodbye, _AGED_RETRY_MS):
@@ -120,8 +121,9 @@ async def _listen(requests: AsyncIterator[pb.WatchRequest], hub: Hub, watcher: W
         async for request in requests:
             match request.WhichOneof("message"):
                 case "subscribe":
-                    follows = await _follows(request.subscribe.subscriptions, "subscribe.subscriptions")
-                    await hub.follow(watcher, follows)
+                    subscriptions = request.subscribe.subscriptions
+                    follows, tokens = await _follows(subscriptions, "subscribe.subscriptions", watcher)
+                    await hub.follow(watcher, follows, tokens)
                 case "unsubscribe":
                     hub.unfollow(watcher, request.unsubscribe.names)
                 case "renew":
@@ -143,19 +145,29 @@ async def _listen(requests: AsyncIterator[pb.WatchRequest], hub: Hub, watcher: W
         watcher.end()
 
 
-async def _follows(subscriptions: Iterable[pb.Subscription], field: str) -> dict[str, set[Selector]]:
+async def _follows(
+    subscriptions: Iterable[pb.Subscription], field: str, watcher: Watcher | None = None
+) -> tuple[dict[str, set[Selector]], dict[str, Tokens]]:
+    """The selectors of each prompt, and the tokens of what the agent holds of it."""
     follows: dict[str, set[Selector]] = {}
     violations: list[Violation | None] = []
+    held: dict[str, Tokens] = {}
     for index, subscription in enumerate(subscriptions):
-        where = f"{field}[{index}]"
-        violations.append(check_prompt_name(subscription.name, f"{where}.name"))
+        name, where = subscription.name, f"{field}[{index}]"
+        violations.append(check_prompt_name(name, f"{where}.name"))
         violations += (check_selector_alias(alias, f"{where}.aliases") for alias in subscription.aliases)
         violations += (check_version(version, f"{where}.versions") for version in subscription.versions)
-        follows.setdefault(subscription.name, set()).update(subscription.aliases, subscription.versions)
+        follows.setdefault(name, set()).update(subscription.aliases, subscription.versions)
+        if subscription.held:
+            held[name] = held.get(name, frozenset()).union(subscription.held)
+        followed = watcher.follows.get(name, ()) if watcher else ()
+        if len(follows[name]) + len(followed) > limits.SELECTORS_MAX_PER_PROMPT:
+            most = f"must be at most {limits.SELECTORS_MAX_PER_PROMPT:,} aliases and versions of one prompt on a stream"
+            violations.append(Violation(where, most))
         if index % _SUBSCRIPTIONS_AT_ONCE == _SUBSCRIPTIONS_AT_ONCE - 1:
             await asyncio.sleep(0)
     refuse(*violations)
-    return follows
+    return follows, held
 
 
 def encode(frame: Frame) -> bytes:
@@ -190,4 +202,6 @@ def _state(state: State) -> pb.PromptState:
         name=state.name,
         prompt=translate.prompt(state.prompt) if state.prompt else None,
         versions=[translate.version(body) for body in state.bodies],
+        held=state.held,
+        continues=state.continues,
     )

@@ -4,19 +4,26 @@ import asyncio
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Final
+from weakref import WeakValueDictionary
 
 from promptwire.domain.references import Selector
 from promptwire_service.domain.changes import LogEntry, apply, apply_to_version
 from promptwire_service.domain.convergence import AliasPoint, Part
-from promptwire_service.domain.records import PromptRecord, Revision, VersionRecord
+from promptwire_service.domain.records import PromptRecord, Read, Revision, VersionRecord
 from promptwire_service.storage.cached import CachedStore
 from promptwire_service.watch.convergence import Convergence
 from promptwire_service.watch.feed import Feed
-from promptwire_service.watch.watcher import Follows, Sent, State, Update, Watcher, versions_of
+from promptwire_service.watch.watcher import Follows, Sent, State, Tokens, Update, Watcher, versions_of
 
-# Updates of more prompts than this are not looked up for sharing: streams that far apart rarely are in the same
-# position.
-_SHARED_MAX_STATES = 16
+_SHARED_MAX_STATES: Final = 16
+"""Updates of more prompts are not looked up for sharing: streams that far apart rarely are in the same position."""
+_STEPS_MAX: Final = 16
+"""Positions of streams that a prompt remembers what to send to."""
+_AT_ONCE: Final = 500
+"""Prompts that a stream begins to follow before others have their turn."""
+_NO_TOKENS: Final[Mapping[str, Tokens]] = MappingProxyType({})
 
 
 @dataclass(slots=True)
@@ -25,11 +32,13 @@ class _Watched:
     `wanted`, which is all that its watchers follow, counted, leads to.
     """
 
+    name: str
     prompt: PromptRecord | None
     known_at: int
     bodies: Mapping[int, VersionRecord] = field(default_factory=dict)
     wanted: Counter[Selector] = field(default_factory=Counter)
     watchers: set[Watcher] = field(default_factory=set)
+    steps: dict[object, tuple[State | None, Sent]] = field(default_factory=dict, init=False)
 
     @property
     def newest(self) -> int:
@@ -52,8 +61,27 @@ class _Watched:
         """The bodies that selectors lead to, by number, and what a stream has that was sent all of them."""
         wanted = sorted(versions_of(self.prompt, selectors) & self.bodies.keys())
         bodies = [self.bodies[version] for version in wanted]
-        etag = self.prompt.etag if self.prompt else 0
-        return bodies, Sent(etag, frozenset((body.version, body.etag) for body in bodies))
+        return bodies, Sent(self.prompt.etag if self.prompt else 0, frozenset(body.token for body in bodies))
+
+    def step(self, selectors: frozenset[Selector], sent: Sent | None, asked: bool) -> tuple[State | None, Sent]:
+        """See watcher.Pinned. Worked out once for all streams in the same position: a flip costs each of a thousand a
+        lookup.
+        """
+        key = (selectors, sent, asked)
+        step = self.steps.get(key)
+        if step is None:
+            if len(self.steps) >= _STEPS_MAX:
+                self.steps.clear()
+            step = self.steps[key] = self._step(selectors, sent, asked)
+        return step
+
+    def _step(self, selectors: frozenset[Selector], sent: Sent | None, asked: bool) -> tuple[State | None, Sent]:
+        bodies, now = self.told(selectors)
+        known = sent.tokens if sent else frozenset()
+        fresh = tuple(body for body in bodies if body.token not in known)
+        if not (asked or fresh or sent is None or sent.etag != now.etag):
+            return None, now
+        return State(self.name, self.prompt, fresh, tuple(now.tokens & known)), now
 
 
 class Hub:
@@ -72,16 +100,21 @@ class Hub:
         self._cache = cache
         self._watched: dict[str, _Watched] = {}
         self._unpublished: dict[str, _Watched] = {}
-        self._steps: dict[object, tuple[State | None, Sent]] = {}
-        self._shared: dict[object, Update] = {}
+        self._shared: WeakValueDictionary[object, Update] = WeakValueDictionary()
         self._restarting: str | None = None
 
-    async def open(self, watcher: Watcher, follows: Follows, resume: Revision | None) -> None:
+    async def open(
+        self,
+        watcher: Watcher,
+        follows: Follows,
+        resume: Revision | None,
+        held: Mapping[str, Tokens] = _NO_TOKENS,
+    ) -> None:
         """Begins to serve a watcher. Raises the store's error when it is away."""
         self.watchers.add(watcher)
         if not self.revision.epoch:
             await self.feed.look()
-        await self.follow(watcher, follows)
+        await self.follow(watcher, follows, held)
         if resume:
             await self._resume(watcher, resume)
 
@@ -90,16 +123,25 @@ class Hub:
         self.unfollow(watcher, tuple(watcher.follows))
         self.convergence.moved()
 
-    async def follow(self, watcher: Watcher, follows: Follows) -> None:
-        """Adds to what a watcher follows; returns once all of that is published. Raises the store's error when it
-        is away.
+    async def follow(self, watcher: Watcher, follows: Follows, held: Mapping[str, Tokens] = _NO_TOKENS) -> None:
+        """Adds to what a watcher follows, which has bodies with these tokens; returns once all of that is published.
+        Raises the store's error when it is away.
         """
+        names = list(follows)
+        for start in range(0, len(names), _AT_ONCE):
+            some = {name: follows[name] for name in names[start : start + _AT_ONCE]}
+            await self._follow(watcher, some, held)
+            watcher.mark(*some)
+            await asyncio.sleep(0)
+
+    async def _follow(self, watcher: Watcher, follows: Follows, held: Mapping[str, Tokens]) -> None:
         await self._know(follows)
         behind = False
         for name, selectors in follows.items():
             watched = self._watched[name]
             watched.watchers.add(watcher)
             watched.wanted.update(watcher.add(name, selectors))
+            watcher.ask(name, held.get(name, frozenset()))
             if (
                 watched.newest > self.revision.number
                 or versions_of(watched.prompt, watched.wanted) - watched.bodies.keys()
@@ -108,7 +150,6 @@ class Hub:
                 behind = True
         if behind:
             await self.feed.look()
-        watcher.mark(*follows)
 
     def unfollow(self, watcher: Watcher, names: Iterable[str]) -> None:
         for name in names:
@@ -123,32 +164,17 @@ class Hub:
             if not watched.watchers:
                 del self._watched[name]
                 self._unpublished.pop(name, None)
-                self._forget_steps()
 
-    def sent(self, name: str, selectors: frozenset[Selector]) -> Sent:
-        """What a stream has that was sent all of a prompt that these selectors lead to."""
-        return self._watched[name].told(selectors)[1]
-
-    def step(self, name: str, selectors: frozenset[Selector], sent: Sent | None) -> tuple[State | None, Sent]:
-        """What a stream that has `sent` is to be sent of a prompt, if anything, and what it has then. Worked out once
-        for all streams in the same position: a flip costs each of a thousand a lookup.
-        """
-        key = (name, selectors, sent)
-        step = self._steps.get(key)
-        if step is None:
-            watched = self._watched[name]
-            bodies, now = watched.told(selectors)
-            fresh = [body for body in bodies if sent is None or (body.version, body.etag) not in sent.bodies]
-            new = bool(fresh) or sent is None or sent.etag != now.etag
-            step = self._steps[key] = (State(name, watched.prompt, tuple(fresh)) if new else None, now)
-        return step
+    def pin(self, name: str) -> _Watched:
+        """A followed prompt as it is published now: what is published later is another object."""
+        return self._watched[name]
 
     def share(self, update: Update) -> Update:
         """The same update as another watcher's, if one is in the same position: so that it is encoded once."""
         if len(update.states) > _SHARED_MAX_STATES:
             return update
-        # The states are kept by `_steps` for as long as this is kept: no other ones get their identities.
-        return self._shared.setdefault((update.prev, update.more, *map(id, update.states)), update)
+        # An update that is shared keeps its states: no other ones get their identities.
+        return self._shared.setdefault((update.prev, update.revision, update.more, *map(id, update.states)), update)
 
     def parts(self, epoch: str, points: Sequence[AliasPoint]) -> list[Part]:
         """What this service's watchers have of some changes of aliases."""
@@ -195,11 +221,23 @@ class Hub:
         elif resume.number > self.revision.number:
             watcher.refuse_resume("HISTORY_LOST")
         else:
-            watcher.resume(resume.number)
+            watcher.sent_revision = resume.number
+            await self._resume_prompts(watcher, resume)
+
+    async def _resume_prompts(self, watcher: Watcher, resume: Revision) -> None:
+        for count, (name, selectors) in enumerate(list(watcher.follows.items()), 1):
+            sent = self._watched[name].told(selectors)[1]
+            if sent.etag <= resume.number:
+                watcher.resume(name, sent)
+            if count % _AT_ONCE == 0:
+                await asyncio.sleep(0)
+                if self.revision.epoch != resume.epoch:
+                    watcher.refuse_resume("EPOCH_CHANGED")
+                    return
 
     async def _know(self, names: Collection[str]) -> None:
         """Brings the names into `_watched`, each right up to the feed's cursor or later."""
-        while missing := [name for name in names if name not in self._watched]:
+        while missing := [name for name in names if not self._knows(name)]:
             reads = await asyncio.gather(*(self._cache.prompt(self._namespace, name) for name in missing))
             head = self.feed.head
             if any(read.revision.epoch != head.epoch for read in reads):
@@ -212,7 +250,17 @@ class Hub:
                 cached = self._cache.peek_prompt(self._namespace, name)
                 if name not in self._watched and (cached or read.revision.number >= head.number):
                     best = cached or read
-                    self._watched[name] = _Watched(best.value, max(best.revision.number, head.number))
+                    self._watched[name] = _Watched(name, best.value, max(best.revision.number, head.number))
+
+    def _knows(self, name: str) -> bool:
+        """Whether it is in `_watched`, where it goes at once if it is cached."""
+        if name in self._watched:
+            return True
+        cached, head = self._cache.peek_prompt(self._namespace, name), self.feed.head
+        if cached is None or cached.revision.epoch != head.epoch:
+            return False
+        self._watched[name] = _Watched(name, cached.value, max(cached.revision.number, head.number))
+        return True
 
     async def _settle(self, head: Revision) -> int:
         """Publishes at `head`, or returns the later revision number that the feed has to come to first."""
@@ -220,7 +268,7 @@ class Hub:
         # Again as long as something is missing: streams may have begun to follow more while bodies were read.
         while missing := self._missing_bodies() - absent:
             keys = list(missing)
-            reads = await asyncio.gather(*(self._cache.version(self._namespace, *key) for key in keys))
+            reads = await self._read_bodies(keys)
             if any(read.revision.epoch != head.epoch for read in reads):
                 return head.number + 1  # another history has begun: the feed's next look finds it, and restarts
             for (name, version), read in zip(keys, reads, strict=True):
@@ -234,6 +282,14 @@ class Hub:
         self._publish(head)
         return 0
 
+    async def _read_bodies(self, keys: Sequence[tuple[str, int]]) -> list[Read[VersionRecord | None]]:
+        """In the order of the keys. A task is made only for what is not cached: there may be many."""
+        found = {key: read for key in keys if (read := self._cache.peek_version(self._namespace, *key))}
+        rest = [key for key in keys if key not in found]
+        reads = await asyncio.gather(*(self._cache.version(self._namespace, *key) for key in rest))
+        found.update(zip(rest, reads, strict=True))
+        return [found[key] for key in keys]
+
     def _missing_bodies(self) -> set[tuple[str, int]]:
         return {
             (name, version)
@@ -241,13 +297,8 @@ class Hub:
             for version in versions_of(watched.prompt, watched.wanted) - watched.bodies.keys()
         }
 
-    def _forget_steps(self) -> None:
-        self._steps.clear()
-        self._shared.clear()
-
     def _publish(self, head: Revision) -> None:
         self.revision = head
-        self._forget_steps()
         if self._restarting:
             for watcher in self.watchers:
                 watcher.restart(self._restarting)

@@ -1,37 +1,64 @@
 """One Watch stream, without its transport: what it follows, what it has been sent, what is new."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Mapping
-from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final, NamedTuple, Protocol
 
 from promptwire.domain.references import Selector
 from promptwire_service.domain.records import PromptRecord, Revision, VersionRecord
 
 Follows = Mapping[str, Collection[Selector]]
 """Prompt names, and the aliases and version numbers of each whose bodies are wanted."""
+Tokens = frozenset[bytes]
+"""Of bodies; see VersionRecord.token."""
 
-_PART_MAX_BYTES = 1 << 20
+PART_MAX_BYTES: Final = 1 << 20
+"""A part ends before the piece that would take it past this. One piece alone may be larger, see limits."""
+_PART_MAX_STATES: Final = 500
+"""Encoding a part holds the loop for a few milliseconds, however small its states are."""
 _LEAVE_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """One prompt at an update's revision, with the bodies that go along."""
+    """One prompt at an update's revision, with the bodies that go along and the tokens of those that the agent has."""
 
     name: str
     prompt: PromptRecord | None
     bodies: tuple[VersionRecord, ...]
+    held: tuple[bytes, ...] = ()
+    continues: bool = False
+    """Whether it only has more bodies of a state that an earlier piece began."""
+
+    def pieces(self) -> Iterator["State"]:
+        """The state cut so that each piece has as many bodies as fit into a part, or one."""
+        if self.size_bytes <= PART_MAX_BYTES:
+            yield self
+            return
+        piece, size = replace(self, bodies=()), self._head_bytes
+        for body in self.bodies:
+            # A small head goes along with the first body, however large that is.
+            if size + body.size_bytes > PART_MAX_BYTES and (piece.bodies or size > PART_MAX_BYTES // 2):
+                yield piece
+                piece, size = State(self.name, None, (), continues=True), 0
+            piece, size = replace(piece, bodies=(*piece.bodies, body)), size + body.size_bytes
+        yield piece
 
     @property
     def size_bytes(self) -> int:
-        meta = self.prompt.size_bytes if self.prompt else 0
-        return meta + sum(body.size_bytes for body in self.bodies)
+        return self._head_bytes + sum(body.size_bytes for body in self.bodies)
+
+    @property
+    def _head_bytes(self) -> int:
+        return 100 + 12 * len(self.held) + (self.prompt.size_bytes if self.prompt else 0)
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, weakref_slot=True)
 class Update:
-    """Leads from `prev` to `revision`. Watchers in the same position share one; `wire` is for its encoded form."""
+    """Leads from `prev` to `revision`. Watchers in the same position share one; `wire` is for its encoded form, which
+    lives as long as a stream is sending it.
+    """
 
     prev: int
     revision: Revision
@@ -66,10 +93,21 @@ Frame = Update | Bookmark | Resync | Goodbye
 
 
 class Sent(NamedTuple):
-    """What a stream has of one prompt: the prompt's etag, and the number and etag of each body still wanted."""
+    """What a stream has of one prompt: the prompt's etag, and the tokens of its bodies.
+
+    The agent keeps exactly the bodies that the last state listed, sent or held; so both sides know the same.
+    """
 
     etag: int
-    bodies: frozenset[tuple[int, int]]
+    tokens: Tokens
+
+
+class Pinned(Protocol):
+    """A prompt as it was published once; it does not change any more."""
+
+    def step(self, selectors: frozenset[Selector], sent: Sent | None, asked: bool) -> tuple[State | None, Sent]:
+        """What a stream that has `sent` is to be sent, if anything, and what it has then. `asked`: in any case."""
+        ...
 
 
 class Published(Protocol):
@@ -77,9 +115,7 @@ class Published(Protocol):
 
     revision: Revision
 
-    def sent(self, name: str, selectors: frozenset[Selector]) -> Sent: ...
-
-    def step(self, name: str, selectors: frozenset[Selector], sent: Sent | None) -> tuple[State | None, Sent]: ...
+    def pin(self, name: str) -> Pinned: ...
 
     def share(self, update: Update) -> Update: ...
 
@@ -89,7 +125,8 @@ class Watcher:
     """Remembers names, not events: what is to be sent is worked out when the stream can take it.
 
     So a slow stream costs at most one mark for each prompt it follows, states it was too slow for are skipped by
-    themselves, and it holds up nobody.
+    themselves, and it holds up nobody. While it is sent an update, it also holds on to the records in it, which the
+    caches have too, but never to more than one encoded part.
     """
 
     hub: Published
@@ -106,11 +143,18 @@ class Watcher:
     sent_revision: int = 0
     resyncs: int = 0
     _sent: dict[str, Sent] = field(default_factory=dict)
+    """What the agent has: what was sent, and what it said that it holds."""
+    _asked: set[str] = field(default_factory=set)
+    """Prompts whose next state is sent even if nothing of it is new."""
     _marked: set[str] = field(default_factory=set)
+    _taken: dict[str, "_Taken"] = field(default_factory=dict)
+    """What the update under way tells of."""
     _nonce: int | None = None
     _resync: str | None = None
     _goodbye: Goodbye | None = None
+    _began: bool = False
     _greeted: bool = False
+    """Whether it was told where it is, since it began or started over."""
     _ended: bool = False
     _error: Exception | None = None
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
@@ -120,16 +164,24 @@ class Watcher:
         return len(self._marked)
 
     def add(self, name: str, selectors: Collection[Selector]) -> frozenset[Selector]:
-        """Follows more of a prompt, and will send its state whole; returns what was not followed before."""
-        self._sent.pop(name, None)
+        """Follows more of a prompt; returns what was not followed before."""
         self.joined_revision = self.hub.revision.number
         followed = self.follows.get(name, frozenset())
         self.follows[name] = followed.union(selectors)
         return self.follows[name] - followed
 
+    def ask(self, name: str, held: Tokens) -> None:
+        """Will answer with the prompt's state, without the bodies that the agent says it holds."""
+        self._asked.add(name)
+        if held:
+            sent = self._sent.get(name)
+            self._sent[name] = Sent(sent.etag, sent.tokens | held) if sent else Sent(-1, held)
+
     def drop(self, name: str) -> frozenset[Selector]:
         self._marked.discard(name)
+        self._asked.discard(name)
         self._sent.pop(name, None)
+        self._taken.pop(name, None)
         return self.follows.pop(name)
 
     def mark(self, *names: str) -> None:
@@ -138,25 +190,28 @@ class Watcher:
         self._wake.set()
 
     def restart(self, reason: str) -> None:
-        """Start over: history is another one. A stream that was sent nothing yet needs no word of it."""
-        if self._greeted:
+        """Start over: history is another one. A stream that was sent nothing yet needs no word of it.
+
+        Bodies that the agent has are known by their tokens, whatever the history: they do not go over the wire again.
+        """
+        if self._began or self.sent_revision:
             self._resync = reason
             self.resyncs += 1
-        self._sent.clear()
+        self._greeted = False
+        self._asked.update(self.follows)
         self.sent_revision = self.applied_revision = self.joined_revision = 0
         self.mark(*self.follows)
 
-    def resume(self, number: int) -> None:
-        """The stream goes on where an earlier one ended: what has not changed since is there already."""
-        self.sent_revision = number
-        for name, selectors in self.follows.items():
-            sent = self.hub.sent(name, selectors)
-            if sent.etag <= number:
-                self._sent[name] = sent
+    def resume(self, name: str, sent: Sent) -> None:
+        """The stream goes on where an earlier one ended, and this has not changed since."""
+        self._asked.discard(name)
+        self._sent[name] = sent
 
     def refuse_resume(self, reason: str) -> None:
         """The earlier stream's history is not this one."""
         self._resync = reason
+        self._asked.update(self.follows)
+        self.sent_revision = 0
 
     def bookmark(self, nonce: int) -> None:
         """A look at the store is done: the newest nonce is answered once all that is marked is sent."""
@@ -183,53 +238,116 @@ class Watcher:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            if self._error:
-                raise self._error
+            for frame in self._take():
+                self._raise_error()
+                yield frame
+            self._raise_error()
             if self._ended:
                 return
-            for frame in self._take():
-                yield frame
 
-    def _take(self) -> list[Frame]:
-        """Everything that is new at the hub's revision. Never waits, so it is one revision, whole."""
-        frames: list[Frame] = []
-        if self._resync:
-            frames.append(Resync(self._resync))
+    def _raise_error(self) -> None:
+        if self._error:
+            raise self._error
+
+    def _take(self) -> Iterator[Frame]:
+        """Everything that is new at the hub's revision, each frame when the stream can take it.
+
+        What is told is fixed before the first of them, so it is one revision, whole. A restart in between ends it: the
+        agent drops the parts that it was sent.
+        """
+        self._began = True
+        while reason := self._resync:
             self._resync = None
-        revision = self.hub.revision
-        marked, self._marked = self._marked, set()
-        states = [state for name in sorted(marked) if (state := self._new_state(name))]
-        if states or not self._greeted:
-            frames.extend(self._updates(states, revision))
-            self._greeted = True
+            yield Resync(reason)
+        revision, nonce = self.hub.revision, self._nonce
+        self._nonce = None
+        yield from self._updates(self._states(), revision)
+        if self._starts_over():
+            self._answer_later(nonce)
+            return
+        if nonce is not None:
             self.sent_revision = revision.number
-        if self._nonce is not None:
-            frames.append(Bookmark(self._nonce, revision))
-            self._nonce = None
-            self.sent_revision = revision.number
-        if self._goodbye:
-            frames.append(self._goodbye)
+            yield Bookmark(nonce, revision)
+        if goodbye := self._goodbye:
             self._goodbye = None
-        return frames
+            yield goodbye
 
-    def _new_state(self, name: str) -> State | None:
-        state, self._sent[name] = self.hub.step(name, self.follows[name], self._sent.get(name))
-        return state
+    def _starts_over(self) -> bool:
+        return self._resync is not None
 
-    def _updates(self, states: list[State], revision: Revision) -> list[Update]:
-        parts: list[list[State]] = [[]]
-        size = 0
-        for state in states:
-            size += state.size_bytes
-            if parts[-1] and size > _PART_MAX_BYTES:
-                parts.append([])
-                size = state.size_bytes
-            parts[-1].append(state)
-        last = len(parts) - 1
-        return [
-            self.hub.share(Update(self.sent_revision, revision, tuple(part), more=index < last))
-            for index, part in enumerate(parts)
-        ]
+    def _answer_later(self, nonce: int | None) -> None:
+        if self._nonce is None:
+            self._nonce = nonce
+
+    def _states(self) -> Iterator[State]:
+        """What is new of each prompt that is marked now, worked out one by one."""
+        marked, self._marked = self._marked, set()
+        self._taken = {
+            name: _Taken(self.follows[name], self.hub.pin(name), self._sent.get(name), name in self._asked)
+            for name in sorted(marked)
+        }
+        self._asked -= marked
+        return self._news(list(self._taken))
+
+    def _news(self, names: list[str]) -> Iterator[State]:
+        for name in names:
+            # It may have been dropped meanwhile.
+            if taken := self._taken.get(name):
+                state, taken.now = taken.pinned.step(taken.selectors, taken.sent, taken.asked)
+                if state is not None:
+                    yield from state.pieces()
+
+    def _updates(self, states: Iterator[State], revision: Revision) -> Iterator[Update]:
+        prev = self.sent_revision
+        parts = _parts(states)
+        part = next(parts, None)
+        if part is None:
+            self._commit()
+            if self._greeted:
+                return
+            part = ()
+        for following in parts:
+            yield self.hub.share(Update(prev, revision, part, more=True))
+            if self._starts_over():
+                return
+            part = following
+        self._commit()
+        self._greeted = True
+        self.sent_revision = revision.number
+        yield self.hub.share(Update(prev, revision, part))
+
+    def _commit(self) -> None:
+        """The agent has it once it has the last part, with what it has said meanwhile that it holds."""
+        for name, taken in self._taken.items():
+            if taken.now is not None:
+                since = self._sent.get(name)
+                told = since.tokens - (taken.sent.tokens if taken.sent else frozenset()) if since else frozenset()
+                self._sent[name] = Sent(taken.now.etag, taken.now.tokens | told) if told else taken.now
+        self._taken = {}
+
+
+@dataclass(slots=True, eq=False)
+class _Taken:
+    """A prompt that an update tells of: as what was published, to a stream that has `sent`, and has `now` then."""
+
+    selectors: frozenset[Selector]
+    pinned: Pinned
+    sent: Sent | None
+    asked: bool
+    now: Sent | None = None
+
+
+def _parts(states: Iterator[State]) -> Iterator[tuple[State, ...]]:
+    part: list[State] = []
+    size = 0
+    for state in states:
+        if part and (size + state.size_bytes > PART_MAX_BYTES or len(part) == _PART_MAX_STATES):
+            yield tuple(part)
+            part, size = [], 0
+        part.append(state)
+        size += state.size_bytes
+    if part:
+        yield tuple(part)
 
 
 def versions_of(prompt: PromptRecord | None, selectors: Collection[Selector]) -> set[int]:

@@ -1,5 +1,6 @@
 """A clock that tests turn, messages as the service would send them, and the service itself, in a few lines."""
 
+import hashlib
 import queue
 import sys
 import threading
@@ -53,6 +54,7 @@ def version_message(
     name: str, number: int, text: str = "", tags: Mapping[str, str] | None = None, aliases: tuple[str, ...] = ()
 ) -> common.PromptVersion:
     content = Content(text or f"{name} {number}: {{{{who}}}}")
+    told = repr((name, number, content.text, sorted((tags or {}).items())))
     return common.PromptVersion(
         name=name,
         version=number,
@@ -61,6 +63,7 @@ def version_message(
         tags=tags,
         aliases=aliases,
         variables=["who"],
+        token=hashlib.sha256(told.encode()).digest()[:8],
     )
 
 

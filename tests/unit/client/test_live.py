@@ -1,7 +1,7 @@
 """The live table: what may stand in `entries`, by what was seen, written and pushed."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import pytest
 
@@ -50,9 +50,19 @@ class Bench:
         flight = self.board(key)
         return self.table.land(key, flight, self.version(flight.reference.name, number, aliases), revision)
 
-    def state(self, name: str, aliases: Mapping[str, int], *bodies: int, latest: int = 9, etag: int = 0) -> PushedState:
+    def state(
+        self,
+        name: str,
+        aliases: Mapping[str, int],
+        *bodies: int,
+        latest: int = 9,
+        etag: int = 0,
+        held: Collection[int] = (),
+    ) -> PushedState:
+        """`held`: versions that it lists without their bodies."""
         versions = {number: decoding.prompt_version(version_message(name, number)) for number in bodies}
-        return PushedState(name, Record(latest, aliases, etag), versions)
+        tokens = frozenset(version_message(name, number).token for number in held)
+        return PushedState(name, Record(latest, aliases, etag), versions, tokens)
 
     def follow(self, **production: int) -> None:
         """Prompts whose `production` is followed, pushed at revision 10 and confirmed now."""
@@ -269,10 +279,10 @@ def test_a_replacing_update_keeps_what_the_stream_was_not_asked_for_until_its_le
     bench.follow(a=1, b=1)
     bench.table.replacing = True
     _, first = bench.table.greet(1, 1)
-    assert [name for name, _ in first] == ["a"]
+    assert [one.name for one in first] == ["a"]
     bench.table.apply([bench.state("a", {"production": 2}, 2)], at(30))
     assert bench.shown == {"a@production": 2, "b@production": 1}
-    assert [name for name, _ in bench.table.untold(10, 2)] == ["b"]
+    assert [one.name for one in bench.table.untold(10, 2)] == ["b"]
     bench.clock.pass_(LEASE)
     bench.table.bookmark(at(30), bench.clock(), 1)
     bench.table.expire()
@@ -285,7 +295,8 @@ def test_a_message_names_a_bounded_number_of_selectors_and_the_next_ones_the_res
     bench.resolved("b@production", 1, at(10), ("production",))
     bench.table.greet(0, 1)
     told = [bench.table.untold(3, nonce) for nonce in (2, 3, 4)]
-    assert told == [[("a", [1, 2, 3])], [("a", [4, 5]), ("b", ["production"])], []]
+    named = [[(one.name, one.selectors) for one in message] for message in told]
+    assert named == [[("a", [1, 2, 3])], [("a", [4, 5]), ("b", ["production"])], []]
 
 
 def test_a_worker_that_is_behind_does_not_take_the_client_back(bench: Bench) -> None:
@@ -385,10 +396,73 @@ def test_a_body_whose_tags_may_have_changed_unseen_is_asked_for_again(bench: Ben
     assert bench.table.find("a") is None
 
 
-def test_a_body_that_is_not_sent_again_stays_valid_once_the_service_knows_that_it_is_wanted(bench: Bench) -> None:
+def test_a_body_that_a_state_lists_as_held_stays_valid(bench: Bench) -> None:
     bench.follow(a=1)
-    bench.table.apply([bench.state("a", {"production": 1, "beta": 1}, etag=12)], at(12))
+    bench.table.apply([bench.state("a", {"production": 1, "beta": 1}, etag=12, held=[1])], at(12))
     assert bench.table.entries["a@production"].aliases == ("beta", "production")
+    bench.table.apply([bench.state("a", {"production": 1}, etag=13)], at(13))
+    assert bench.shown == {}, "a body that a state does not list no longer counts"
+
+
+def test_the_stream_is_told_which_bodies_are_here_and_confirms_them(bench: Bench) -> None:
+    bench.resolved("a@production", 1, at(10), ("production",))
+    token = version_message("a", 1).token
+    assert [one.held for one in bench.table.greet(100, 1)[1]] == [[token]]
+    bench.table.apply([bench.state("a", {"production": 1}, held=[1])], at(10))
+    bench.table.bookmark(at(10), bench.clock(), 1)
+    assert bench.table.not_ready(["a@production"]) == []
+    bench.resolved("a/4", 4, at(10))
+    assert [one.held for one in bench.table.untold(10, 2)] == [[version_message("a", 4).token]], (
+        "not again what it knows"
+    )
+    bench.table.apply([bench.state("a", {"production": 1}, held=[1, 4])], at(10))
+    assert bench.table.not_ready(["a/4"]) == []
+
+
+def test_a_stream_that_starts_over_is_told_which_bodies_are_here(bench: Bench) -> None:
+    bench.follow(a=1, b=1)
+    before = bench.table.entries["a@production"]
+    bench.table.replacing = True
+    _, first = bench.table.greet(100, 1)
+    assert {one.name: one.held for one in first} == {name: [version_message(name, 1).token] for name in "ab"}
+    states = [bench.state("a", {"production": 1}, held=[1]), bench.state("b", {"production": 2}, 2)]
+    bench.table.apply(states, at(3, "two"))
+    assert bench.shown == {"a@production": 1, "b@production": 2}
+    assert bench.table.entries["a@production"] is before
+
+
+def test_a_state_that_relies_on_a_body_that_is_not_here_is_found(bench: Bench) -> None:
+    bench.follow(a=1)
+    good, bad = bench.state("a", {"production": 1}, held=[1]), bench.state("a", {"production": 2}, held=[2])
+    unknown = bench.state("nobody", {}, held=[7])
+    assert bench.table.lacking([good, unknown]) is None
+    assert bench.table.lacking([good, bad]) == "a"
+
+
+def test_a_body_that_cannot_be_read_is_listed_without_harm(bench: Bench) -> None:
+    bench.follow(a=1)
+    token = version_message("a", 2).token
+    state = PushedState("a", Record(9, {"production": 2}, 12), {}, unusable=frozenset({token}))
+    bench.table.apply([state], at(12))
+    assert bench.shown == {}
+    held = bench.state("a", {"production": 2}, etag=13, held=[2])
+    assert bench.table.lacking([held]) is None
+    bench.table.apply([held], at(13))
+    assert bench.table.lacking([held]) is None
+    bench.table.apply([bench.state("a", {"production": 1}, 1, etag=14)], at(14))
+    assert bench.table.lacking([held]) == "a"
+
+
+def test_what_to_follow_is_told_in_messages_of_a_bounded_size(bench: Bench) -> None:
+    names = [f"{index:03}{'n' * 250}" for index in range(9_000)]
+    for name in names:
+        bench.resolved(name, 1, at(10))
+    told = [one.name for one in bench.table.greet(100_000, 1)[1]]
+    assert 3_000 < len(told) < 5_000
+    while more := bench.table.untold(100_000, 2):
+        assert sum(len(one.name) for one in more) < 1 << 20
+        told += [one.name for one in more]
+    assert told == names
 
 
 def test_a_version_that_was_not_wanted_for_a_while_needs_its_body_again(bench: Bench) -> None:

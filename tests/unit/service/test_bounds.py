@@ -48,11 +48,12 @@ def overfull(descriptor: Descriptor, path: str = "") -> Iterator[tuple[Message, 
                 yield whole, name
         elif field.is_repeated:
             items = getattr(message, field.name)
-            items.extend([""] * 20_001 if field.type in TEXTS else range(1, 20_002))
+            one = b"x" if field.type == FieldDescriptor.TYPE_BYTES else "x"
+            items.extend([one] * 20_001 if field.type in TEXTS else range(1, 20_002))
             yield message, f"{path}{field.name}"
             if field.type in TEXTS:
                 whole = GetMessageClass(descriptor)()
-                getattr(whole, field.name).append("x" * 2_000_000)
+                getattr(whole, field.name).append(one * 2_000_000)
                 yield whole, f"{path}{field.name}"
         elif field.message_type is not None:
             for inner, name in overfull(field.message_type, f"{path}{field.name}."):
@@ -104,15 +105,15 @@ async def test_a_field_without_a_limit_is_an_error_at_start() -> None:
 
 
 def test_the_entries_of_a_list_s_items_are_counted_together() -> None:
-    within = [pb.Subscription(name="a", versions=range(1, 5_001)), pb.Subscription(name="b", versions=range(1, 5_001))]
+    within = [pb.Subscription(name=name, versions=range(1, 10_001)) for name in "abc"]
     checker = Checker(pb.WatchRequest.DESCRIPTOR)
     request = pb.WatchRequest(subscribe=pb.WatchSubscribe(subscriptions=within))
     assert checker.violations(request, request.ByteSize()) == []
-    request.subscribe.subscriptions.add(name="c", aliases=["production"])
+    request.subscribe.subscriptions.add(name="d", aliases=["production"])
     (found,) = checker.violations(request, request.ByteSize())
     assert found.field == "subscribe.subscriptions"
-    assert "at most 10,000 entries" in found.description
-    assert "got 10,001 in the first 3" in found.description
+    assert "at most 30,000 entries" in found.description
+    assert "got 30,001 in the first 4" in found.description
 
 
 def test_a_request_with_much_too_much_is_not_read_to_its_end() -> None:

@@ -61,7 +61,7 @@ async def told(awaitable: Awaitable[Any]) -> Told:
 
 async def test_resolve_tells_the_version_whole(prompts: Caller) -> None:
     answer = await prompts("Resolve", reference="team/greeting@production")
-    record = a_version(2)
+    record = a_version(2, tags="x")
     assert answer.version == common_pb2.PromptVersion(
         name="team/greeting",
         version=2,
@@ -74,6 +74,7 @@ async def test_resolve_tells_the_version_whole(prompts: Caller) -> None:
         author="ana",
         create_time=Timestamp(seconds=1_700_000_000, nanos=123_000_000),
         etag=17,
+        token=record.token,
     )
     assert answer.info.revision == common_pb2.Revision(epoch=EPOCH, number=40)
     assert answer.info.max_age.ToMilliseconds() == 250

@@ -5,9 +5,11 @@ arrives.
 import asyncio
 import random
 import uuid
-from collections.abc import AsyncIterator, Callable
+import weakref
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -29,9 +31,21 @@ from promptwire_service.domain.operations import (
 )
 from promptwire_service.domain.reads import CACHED, STRONG, Freshness
 from promptwire_service.domain.records import PromptRecord, Read, Revision, VersionRecord
+from promptwire_service.rpc.watch_service import encode
 from promptwire_service.storage.memory import MemoryStore
 from promptwire_service.watch.coherence import IDLE_SECONDS, Coherence
-from promptwire_service.watch.watcher import Bookmark, Follows, Frame, Goodbye, Resync, Update, Watcher, versions_of
+from promptwire_service.watch.watcher import (
+    Bookmark,
+    Follows,
+    Frame,
+    Goodbye,
+    Resync,
+    State,
+    Tokens,
+    Update,
+    Watcher,
+    versions_of,
+)
 
 NS = "test"
 NOWHERE = Revision("", 0)
@@ -89,6 +103,7 @@ class Agent:
     frames: list[Frame] = field(default_factory=list)
     prompts: dict[str, PromptRecord | None] = field(default_factory=dict)
     bodies: dict[tuple[str, int], VersionRecord] = field(default_factory=dict)
+    parts: list[State] = field(default_factory=list)
     revision: Revision = NOWHERE
     check: Callable[["Agent", Update], None] | None = None
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
@@ -101,17 +116,29 @@ class Agent:
             await self.reading.wait()
         self.left = True
 
+    def _take(self) -> None:
+        """Replaces what it knew of each prompt; a body that a state does not list is gone."""
+        for state in self.parts:
+            had = {body.token: key for key, body in self.bodies.items() if key[0] == state.name}
+            if not state.continues:
+                self.prompts[state.name] = state.prompt
+                assert set(state.held) <= had.keys(), "a state relies on bodies that were not sent"
+                for token, key in had.items():
+                    if token not in state.held:
+                        del self.bodies[key]
+            for body in state.bodies:
+                self.bodies[body.name, body.version] = body
+        self.parts = []
+
     def apply(self, frame: Frame) -> None:
         self.frames.append(frame)
         match frame:
             case Update(prev, revision, states, more):
                 assert prev == self.revision.number or not self.revision.epoch, "an update follows on the one before"
                 assert revision.number >= prev
-                for state in states:
-                    self.prompts[state.name] = state.prompt
-                    for body in state.bodies:
-                        self.bodies[body.name, body.version] = body
+                self.parts += states
                 if not more:
+                    self._take()
                     self.revision = revision
                     if self.check:
                         self.check(self, frame)
@@ -119,10 +146,16 @@ class Agent:
                 assert revision.number >= self.revision.number
                 self.revision = revision
             case Resync():
+                self.parts = []
                 self.prompts.clear()
-                self.bodies.clear()
                 self.revision = Revision("", 0)
         self.arrived.set()
+
+    def forget(self, name: str) -> None:
+        """Follows it no more."""
+        self.prompts.pop(name, None)
+        for key in [key for key in self.bodies if key[0] == name]:
+            del self.bodies[key]
 
     async def until(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(5):
@@ -153,12 +186,20 @@ class World:
         return await self.write(SetAlias(name=name, alias=alias, target=version))
 
     @asynccontextmanager
-    async def agent(self, follows: Follows, resume: Revision | None = None, check: Any = None) -> AsyncIterator[Agent]:
+    async def agent(
+        self,
+        follows: Follows,
+        resume: Revision | None = None,
+        check: Any = None,
+        bodies: Mapping[tuple[str, int], VersionRecord] = MappingProxyType({}),
+        held: Mapping[str, Tokens] = MappingProxyType({}),
+    ) -> AsyncIterator[Agent]:
+        """`bodies` are those that it has from before; `held`, what it tells of them."""
         hub = (await self.coherence.space(NS)).hub
         watcher = Watcher(hub, "id", "name", "peer", 0)
-        agent = Agent(watcher, check=check)
+        agent = Agent(watcher, check=check, bodies=dict(bodies))
         agent.reading.set()
-        await hub.open(watcher, follows, resume)
+        await hub.open(watcher, follows, resume, held)
         task = asyncio.create_task(agent.run())
         try:
             yield agent
@@ -291,7 +332,8 @@ async def test_following_more_is_answered_by_the_whole_state() -> None:
             hub = (await w.coherence.space(NS)).hub
             await hub.follow(agent.watcher, {"p": {"latest"}})
             await agent.until(lambda: len(agent.updates) == 2)
-            assert [body.version for body in agent.updates[-1].states[0].bodies] == [1]
+            assert agent.updates[-1].states[0].bodies == (), "the stream has carried that body"
+            assert len(agent.updates[-1].states[0].held) == 1
             hub.unfollow(agent.watcher, ["p", "never followed"])
             await w.register()
             await hub.follow(agent.watcher, {"other": {"latest"}})
@@ -397,7 +439,8 @@ async def test_resuming_sends_only_what_changed() -> None:
             await agent.until(lambda: bool(agent.updates))
             at = agent.revision
         await w.register("q")
-        async with w.agent({"p": {"latest"}, "q": {"latest"}, "none": {"latest"}}, resume=at) as agent:
+        follows = {"p": {"latest"}, "q": {"latest"}, "none": {"latest"}}
+        async with w.agent(follows, resume=at, bodies=agent.bodies) as agent:
             await agent.until(lambda: bool(agent.updates))
             update = agent.updates[0]
             assert (update.prev, update.revision.number) == (2, 3)
@@ -405,6 +448,166 @@ async def test_resuming_sends_only_what_changed() -> None:
             await w.alias("a", 1, name="p")
             await agent.until(lambda: agent.revision.number == 4)
             assert agent.updates[-1].states[0].bodies == (), "the resumed stream has that body"
+
+
+async def test_following_one_more_version_sends_that_one_only() -> None:
+    async with world() as w:
+        for index in range(20):
+            await w.register(text=f"text {index}")
+        async with w.agent({"p": {1}}) as agent:
+            hub = (await w.coherence.space(NS)).hub
+            for version in range(2, 21):
+                await hub.follow(agent.watcher, {"p": {version}})
+                await agent.until(lambda version=version: ("p", version) in agent.bodies)  # type: ignore[misc]
+            sent = [body.version for update in agent.updates for state in update.states for body in state.bodies]
+            assert sent == list(range(1, 21)), "each body once"
+            assert agent.updates[-1].states[0].prompt == (await w.store.read_prompts(NS, ["p"])).value[0]
+
+
+async def test_what_the_agent_holds_is_not_sent_but_its_state_is() -> None:
+    async with world() as w:
+        for text in ("one", "two", "three"):
+            await w.register(text=text)
+        records = [(await w.store.read_versions(NS, [("p", version)])).value[0] for version in (1, 2, 3)]
+        one, two, three = (record for record in records if record)
+        had = {("p", 1): one, ("p", 2): two}
+        async with w.agent({"p": {1, 3}}, bodies=had, held={"p": frozenset({one.token, two.token})}) as agent:
+            await agent.until(lambda: bool(agent.updates))
+            state = agent.updates[0].states[0]
+            assert (state.bodies, set(state.held)) == ((three,), {one.token})
+            assert state.prompt == (await w.store.read_prompts(NS, ["p"])).value[0]
+            await w.write(SetTags(name="p", version=1, tags={"a": "b"}))
+            await agent.until(lambda: agent.bodies["p", 1].tags == {"a": "b"})
+        await w.write(SetTags(name="p", version=1, tags={"a": "c"}))
+        stale = agent.bodies["p", 1]
+        assert stale.content == one.content
+        async with w.agent({"p": {1}}, bodies=agent.bodies, held={"p": frozenset({stale.token})}) as again:
+            await again.until(lambda: bool(again.updates))
+            assert [body.tags for body in again.updates[0].states[0].bodies] == [{"a": "c"}], "its tags have changed"
+
+
+async def test_bodies_that_were_sent_are_not_sent_again_when_history_starts_over() -> None:
+    async with world() as w:
+        await w.register("p")
+        await w.register("q")
+        rewind = w.store.backup(NS)
+        await w.register("q", text="two")
+        async with w.agent({"p": {"latest"}, "q": {"latest"}}) as agent:
+            await agent.until(lambda: len(agent.bodies) == 2)
+            rewind()
+            await agent.until(lambda: ("q", 1) in agent.bodies)
+            assert Resync("EPOCH_CHANGED") in agent.frames
+            told = {state.name: state for state in agent.updates[-1].states}
+            assert [len(told[name].bodies) for name in "pq"] == [0, 1]
+            assert agent.prompts["p"] == (await w.store.read_prompts(NS, ["p"])).value[0]
+
+
+async def test_a_stream_that_follows_nothing_is_told_where_it_is_after_a_restart() -> None:
+    async with world() as w:
+        await w.register()
+        async with w.agent({}) as agent:
+            await agent.until(lambda: agent.revision.number == 1)
+            w.store.forget(NS)
+            await w.register("q")
+            await agent.until(lambda: Resync("EPOCH_CHANGED") in agent.frames and isinstance(agent.frames[-1], Update))
+
+
+async def test_a_state_that_does_not_fit_into_a_part_goes_on_in_the_next() -> None:
+    """Every part is small; all are of one revision, though the prompt changes while they are sent."""
+    texts = [f"{index:03}" + "x" * 300_000 for index in range(12)]
+    async with world() as w:
+        for text in texts:
+            await w.register(text=text)
+        await w.register("q", text="small")
+        hub = (await w.coherence.space(NS)).hub
+        watcher = Watcher(hub, "id", "name", "peer", 0)
+        await hub.open(watcher, {"p": set(range(1, 13)), "q": {"latest"}}, None)
+        agent = Agent(watcher)
+        frames = watcher.frames()
+        first = await anext(frames)
+        assert isinstance(first, Update)
+        assert first.more
+        agent.apply(first)
+        await w.alias("production", 3)
+        await hub.feed.look()
+        while agent.revision.number < 13:
+            agent.apply(await anext(frames))
+        assert [len(update.states) for update in agent.updates] == [1, 1, 1, 2]
+        assert all(update.revision.number == 13 for update in agent.updates)
+        assert all(len(encode(update)) < 2 << 20 for update in agent.updates)
+        assert [agent.bodies["p", version].content.text for version in range(1, 13)] == texts
+        assert agent.prompts["p"].aliases == {}  # type: ignore[union-attr]
+        agent.apply(await anext(frames))
+        assert agent.prompts["p"].aliases == {"production": 3}  # type: ignore[union-attr]
+        assert agent.updates[-1].states[0].bodies == ()
+        await frames.aclose()
+        hub.leave(watcher)
+
+
+async def test_a_slow_stream_holds_one_encoded_part_however_much_it_is_to_be_sent() -> None:
+    async with world() as w:
+        for index in range(30):
+            await w.register(f"p{index:02}x", text="x" * 400_000)
+        hub = (await w.coherence.space(NS)).hub
+        watcher = Watcher(hub, "id", "name", "peer", 0)
+        await hub.open(watcher, {f"p{index:02}x": {"latest"} for index in range(30)}, None)
+        frames = watcher.frames()
+        encoded: list[weakref.ref[Update]] = []
+        for _ in range(10):
+            frame = await anext(frames)
+            assert isinstance(frame, Update)
+            assert len(encode(frame)) < 2 << 20
+            encoded.append(weakref.ref(frame))
+            del frame
+            assert sum(one() is not None for one in encoded) == 1
+        await frames.aclose()
+        hub.leave(watcher)
+
+
+async def test_an_update_that_history_overtakes_ends_and_none_of_it_counts() -> None:
+    async with world() as w:
+        for name in ("p", "q", "r"):
+            await w.register(name, text=name * 600_000)
+        hub = (await w.coherence.space(NS)).hub
+        watcher = Watcher(hub, "id", "name", "peer", 0)
+        await hub.open(watcher, {"p": {"latest"}, "q": {"latest"}, "r": {"latest"}}, None)
+        agent = Agent(watcher)
+        frames = watcher.frames()
+        agent.apply(await anext(frames))
+        watcher.bookmark(1)
+        w.store.forget(NS)
+        await w.register("p", text="p" * 600_000)
+        await hub.feed.look()
+        while not isinstance(agent.frames[-1], Bookmark):
+            agent.apply(await anext(frames))
+        assert [type(frame) for frame in agent.frames] == [Update, Resync, Update, Bookmark]
+        assert agent.revision.number == 1
+        assert (agent.prompts["q"], agent.prompts["r"]) == (None, None)
+        assert ("p", 1) in agent.bodies
+        await frames.aclose()
+        hub.leave(watcher)
+
+
+async def test_what_is_dropped_while_an_update_is_sent_is_sent_whole_when_it_is_followed_again() -> None:
+    async with world() as w:
+        for name in ("p", "q", "r", "s"):
+            await w.register(name, text=name * 600_000)
+        hub = (await w.coherence.space(NS)).hub
+        watcher = Watcher(hub, "id", "name", "peer", 0)
+        await hub.open(watcher, {name: {"latest"} for name in "pqrs"}, None)
+        agent = Agent(watcher)
+        frames = watcher.frames()
+        agent.apply(await anext(frames))
+        hub.unfollow(watcher, ["p", "s"])
+        while not agent.revision.epoch:
+            agent.apply(await anext(frames))
+        assert "s" not in agent.prompts, "it was not sent yet, and is wanted no more"
+        agent.forget("p")
+        await hub.follow(watcher, {"p": {"latest"}})
+        agent.apply(await anext(frames))
+        assert ("p", 1) in agent.bodies
+        await frames.aclose()
+        hub.leave(watcher)
 
 
 @pytest.mark.parametrize("number", [1, 2, 99])
@@ -602,7 +805,7 @@ async def _random_traffic(seed: int) -> None:
                 name = draw.choice(names)
                 if draw.random() < 0.25:
                     hub.unfollow(agent.watcher, [name])
-                    agent.prompts.pop(name, None)
+                    agent.forget(name)
                 else:
                     await hub.follow(agent.watcher, {name: {draw.choice(["a", "b", "latest", 1])}})
                 if draw.random() < 0.3:
