@@ -423,7 +423,8 @@ class Client:
     def undo_release(self, number: int, *, reason: str = "") -> Release:
         """Moves back every alias that a release moved, all or nothing: if each is still where the release left it.
 
-        Versions that it registered stay. Raises ConflictError, and NotFoundError if there is no release of this number.
+        Versions that it registered stay. No roll-back goes to what an undo leaves, unless it was an undo of an undo.
+        Raises ConflictError, and NotFoundError if there is no release of this number.
         """
         return self._call(self._core.operations.undo_release(number, reason))
 

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import textwrap
 import time
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -204,7 +203,7 @@ async def test_every_way_to_load_remembers_by_which_alias(
     split: promptwire.Client, service: ServiceProcess, namespace: str
 ) -> None:
     split.set_prompt_alias("support", "production", 2)
-    now = datetime.now(UTC)
+    moved_at = next(split.prompt_alias_history("support", "production")).timestamp
     with promptwire.Client(service.target, namespace=namespace) as client:
         config = client.load_config({"prompts": {"support": "support@production"}})
         plain = [
@@ -216,7 +215,7 @@ async def test_every_way_to_load_remembers_by_which_alias(
             config["support"].current,
             config.load("support"),
             client.get_prompt_version_by_alias("support", "production"),
-            client.load_prompt_as_of("support@production", now + timedelta(seconds=1)),
+            client.load_prompt_as_of("support@production", moved_at),
         ]
         assert [(one.version, one.alias, one.split) for one in plain] == [(2, "production", None)] * len(plain)
         drawn = [

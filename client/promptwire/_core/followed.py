@@ -134,7 +134,7 @@ class Item:
         if not isinstance(self.value, PromptVersion):
             return None
         picked = self.picks.get(alias)
-        if picked is None or picked.split != split:
+        if picked is None or (picked.split is not split and picked.split != split):
             if picked is not None:
                 _attach(picked, self.lease.copy())
             picked = self.picks[alias] = replace(self.value, alias=alias, split=split)

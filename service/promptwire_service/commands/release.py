@@ -173,7 +173,8 @@ async def _whole(steps: Sequence[Step], includer: Includer) -> list[Step]:
 
 async def undo_release(registry: Registry, *, namespace: str, number: int, options: WriteOptions) -> Released:
     """Every alias goes back to where the release found it, if all are still where it left them; else none does:
-    ALIAS_CONFLICT. Versions that it registered stay.
+    ALIAS_CONFLICT. Versions that it registered stay. What an undo leaves is abandoned, as what a roll-back leaves; an
+    undo of an undo abandons nothing.
 
     Refused: a number that is no release (RELEASE_NOT_FOUND), one undone already (RELEASE_UNDONE), one that moved no
     alias (NOTHING_TO_UNDO).
