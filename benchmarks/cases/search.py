@@ -1,8 +1,9 @@
 """A page of 100 out of 100,000 prompts of five versions each, against reading 100 known versions in one BatchResolve.
 
-The goal is a time: the median of a page's calls is at most 20 ms, on the machine that it is measured on. So the floor
-tells what of it is reading, sending and decoding 100 versions that need not be searched for. Both sides are called by
-the blocking client, one call after the other; floor and search alternate in batches.
+The goal is a time: the median of a page's calls is at most 10 ms, of a sorted one 50 ms, on the machine that it is
+measured on. So the floor tells what of it is reading, sending and decoding 100 versions that need not be searched for.
+Both sides are called by the blocking client, one call after the other; floor and search alternate in batches. What is
+sorted is sorted by the first call: the others are pages of the list that is kept.
 """
 
 import statistics
@@ -18,7 +19,8 @@ from benchmarks.support.sampling import Comparison, interleave
 from promptwire.v1 import prompt_service_pb2 as pb
 from promptwire.v1 import prompt_service_pb2_grpc as pb_grpc
 
-GOAL_MS: Final = 20.0
+GOAL_MS: Final = 10.0
+SORTED_GOAL_MS: Final = 50.0
 NAMESPACE: Final = "search"
 VERSIONS: Final = 5
 _STEPS: Final = 1_000
@@ -55,6 +57,7 @@ def run(bench: Bench) -> Iterator[Comparison]:
                 seconds=bench.seconds / 4,
             )
             median = statistics.median(ours)
+            goal_ms = SORTED_GOAL_MS if order and order != ("created_at DESC",) else GOAL_MS
             yield Comparison(
                 benchmark="search",
                 case=f"{case}: {len(page.versions)} of {prompts:,} prompts",
@@ -62,7 +65,7 @@ def run(bench: Bench) -> Iterator[Comparison]:
                 unit="ms",
                 ours=ours,
                 floor=floor,
-                notes=(f"p50 {median:.1f} ms, {'within' if median <= GOAL_MS else 'over'} the goal of {GOAL_MS:g} ms",),
+                notes=(f"p50 {median:.1f} ms, {'within' if median <= goal_ms else 'over'} the goal of {goal_ms:g} ms",),
             )
 
 

@@ -311,6 +311,14 @@ async def test_a_repeated_request_gets_the_first_answer(space: Namespace) -> Non
     assert (await space.log()).head.number == 4
 
 
+async def test_whether_a_request_was_answered_before_is_told_without_its_operations(space: Namespace) -> None:
+    asked = Write(operations=(), request_id="r1", actor="ana@laptop", dry_run=True, asked="a release")
+    assert (await space.store.write(space.namespace, asked)).results == ()
+    made = dataclasses.replace(asked, operations=(registration("greeting"),), dry_run=False)
+    answer = await space.store.write(space.namespace, made)
+    assert (await space.store.write(space.namespace, asked)).results == answer.results
+
+
 async def test_a_request_repeated_concurrently_happens_once(space: Namespace) -> None:
     answers = await asyncio.gather(*(space.register(request_id="same") for _ in range(20)))
     assert len({answer.results[0].version for answer in answers}) == 1

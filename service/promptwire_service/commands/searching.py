@@ -42,10 +42,8 @@ SORT_UNITS_MAX: Final = 10_000_000
 """Work of finding what there is to sort, about two seconds; what would take more is refused."""
 SORTED_RATHER_THAN_WALKED_MAX: Final = 500
 """Candidates that are sorted even where an index has the order: so few are there sooner than the index finds them."""
-_BATCH_MAX: Final = 500
-"""Candidates that the store reads at once, while others wait."""
-_SORT_BATCH: Final = 200
-"""The same for what is to be sorted: it goes on for longer, so others wait less each time."""
+_BATCH_MAX: Final = 200
+"""Candidates that the store reads at once, and that are made into rows at once, while others wait."""
 _ROW_UNITS: Final = 100
 """Work of reading a candidate, beside its text."""
 _CHARS_A_UNIT: Final = 200
@@ -179,7 +177,7 @@ class Search(Generic[Row]):
         looked_at = 0
         revision: Revision | None = None
         while after is not None:
-            read = await find(self._plan, after, _SORT_BATCH)
+            read = await find(self._plan, after, _BATCH_MAX)
             revision = revision or read.revision
             await self._work.add(_ROW_UNITS * read.value.looked_at)
             run = []

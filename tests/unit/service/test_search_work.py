@@ -194,7 +194,7 @@ async def test_a_page_ends_after_a_bound_of_work_and_the_next_one_goes_on(
 
 async def test_what_takes_too_long_to_be_found_is_not_sorted(texts: Space, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(searching, "SORT_UNITS_MAX", 1)
-    monkeypatch.setattr(searching, "_SORT_BATCH", 2)
+    monkeypatch.setattr(searching, "_BATCH_MAX", 2)
     with pytest.raises(RegistryError, match="takes too long: 2 candidates") as caught:
         await texts.names(EXPENSIVE, "tags.cost")
     assert caught.value.reason == "TOO_MANY_TO_SORT"

@@ -132,7 +132,7 @@ class RedisStore:
         self._searching = Searching(self._run)
 
     async def write(self, namespace: str, write: Write) -> Written:
-        operation = write.operations[0]
+        operation = write.operations[0] if write.operations else None  # none: whether it was answered before
         if isinstance(operation, Purge) and not write.dry_run:
             await self._sweep(namespace, operation)
         for _ in range(_LOOKS_MAX):
