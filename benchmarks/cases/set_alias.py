@@ -4,8 +4,8 @@ round trip.
 The floor runs the service's own write script, with requests made beforehand, through redis-py's asyncio client on the
 service's own embedded store: same process, same append-only file, same disk, another namespace. Then it makes an empty
 call of the same size (benchmarks.peers.floor). Beyond that, the service checks the request, builds the script's, reads
-its answer, and hears its own bell and reads the log for its watchers; there are none. One writer, one write after the
-other, writes of both sides in turns.
+its answer, and gets its own notification and reads the log for its watchers; there are none. One writer, one write
+after the other, writes of both sides in turns.
 """
 
 import asyncio
@@ -20,12 +20,14 @@ import grpc
 from benchmarks.peers import floor
 from benchmarks.support.bench import PROMPT, SET_ALIAS, Bench, template
 from benchmarks.support.sampling import Comparison, interleave
+from promptwire.domain import limits
 from promptwire.domain.content import Content
 from promptwire.v1 import common_pb2 as common_pb
 from promptwire.v1 import prompt_service_pb2 as pb
 from promptwire_service.domain.operations import Operation, Register, SetAlias, Write
 from promptwire_service.storage.redis.connection import Server, server
 from promptwire_service.storage.redis.encoding import write_json
+from promptwire_service.storage.redis.notifications import notify_channel
 from promptwire_service.storage.redis.scripts import Script
 from promptwire_service.storage.redis.store import LOG_ENTRIES_KEPT, REQUEST_KEPT_SECONDS, meta_key
 from promptwire_service.storage.redis.target import StoreTarget
@@ -131,7 +133,8 @@ class _Writer:
             uuid.uuid4().hex[:16],
             REQUEST_KEPT_SECONDS,
             LOG_ENTRIES_KEPT,
-            "PUBLISH",
+            notify_channel(0),
+            limits.ROLLBACKS_MAX,
         )
         if '"error"' in answer:
             raise RuntimeError(f"the write script refused: {answer}")

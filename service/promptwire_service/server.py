@@ -139,13 +139,13 @@ class Service:
             async with asyncio.timeout(grace_seconds):
                 await send_away(self._port)
                 # Only now: a stream that is opened again takes another connection.
-                self._coherence.drain()
+                await self._coherence.drain()
                 await all_left(self._port)
 
     async def stop(self, grace_seconds: float) -> None:
         """Says that it no longer serves, asks agents to go elsewhere, and gives calls under way time to end."""
         self._health.drain()
-        self._coherence.drain()
+        await self._coherence.drain()
         for task in self._tasks:
             await end(task)
         try:

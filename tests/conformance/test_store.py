@@ -10,7 +10,7 @@ import pytest
 from promptwire.domain import limits
 from promptwire.domain.content import Content, Include
 from promptwire.domain.names import tags_size_bytes
-from promptwire_service.domain.changes import LogPage, apply, apply_to_version
+from promptwire_service.domain.changes import LogHead, LogPage, apply, apply_to_version
 from promptwire_service.domain.errors import RegistryError
 from promptwire_service.domain.operations import (
     DeleteAlias,
@@ -456,27 +456,51 @@ async def test_an_epoch_is_renewed_once(space: Namespace) -> None:
     assert (await space.register()).revision.epoch == renewed.epoch
 
 
-async def test_the_bell_rings_after_a_write(space: Namespace) -> None:
-    rung: asyncio.Queue[int] = asyncio.Queue()
-    stop = space.store.on_bell(space.namespace, rung.put_nowait)
+async def test_every_namespace_s_writes_are_notified_of(space: Namespace) -> None:
+    notified: asyncio.Queue[tuple[str, int]] = asyncio.Queue()
+    stop = space.store.on_notify(lambda *notification: notified.put_nowait(notification))
     async with asyncio.timeout(5):
         if not isinstance(space.store, MemoryStore):
-            assert await rung.get() == 0, "once for having subscribed"
-        await space.register()
-        assert await rung.get() == 1
+            assert await notified.get() == ("", 0), "once for having subscribed"
+        for namespace in (space.namespace, f"{space.namespace}-other"):
+            await space.store.write(namespace, Write(operations=(registration(),), request_id="r", actor="t"))
+            found = await notified.get()
+            while found[0] not in (namespace, ""):  # other tests' stores may be on the same server
+                found = await notified.get()
+            assert found == (namespace, 1)
     stop()
 
 
-async def test_what_is_published_reaches_who_listens_to_that_topic_of_that_namespace(space: Namespace) -> None:
-    heard: asyncio.Queue[str] = asyncio.Queue()
-    stop = space.store.on_message(space.namespace, "poll", heard.put_nowait)
+async def test_what_is_published_on_a_topic_reaches_its_receivers(space: Namespace) -> None:
+    received: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
+    connected = asyncio.Event()
+    stops = [
+        space.store.on_notify(lambda namespace, number: connected.set()),
+        space.store.on_message("test", lambda *message: received.put_nowait(message)),
+    ]
     async with asyncio.timeout(5):
-        assert await heard.get() == "", "once for having subscribed"
-        assert await space.store.publish(f"{space.namespace}-other", "poll", "not for us") == 0
-        assert await space.store.publish(space.namespace, "bell", "7") == 0
-        assert await space.store.publish(space.namespace, "poll", "grüß dich") == 1
-        assert await heard.get() == "grüß dich"
-    stop()
+        if not isinstance(space.store, MemoryStore):
+            await connected.wait()
+        await space.store.publish(space.namespace, "other", "not for us")
+        assert await space.store.publish(space.namespace, "test", "grüß dich wohl") == 1
+        assert await received.get() == (space.namespace, "grüß dich wohl")
+    for stop in stops:
+        stop()
+
+
+async def test_heads_tell_revision_and_newest_write_of_many_namespaces(space: Namespace) -> None:
+    written = await space.register()
+    await space.alias("a", 1)
+    others = [f"{space.namespace}-{number}" for number in range(5)]
+    heads = await space.store.read_heads([*others[:2], space.namespace, *others[2:]])
+    found = heads.pop(2)
+    assert isinstance(found, LogHead)
+    assert (found.revision, found.revision.epoch) == ((await space.log()).head, written.revision.epoch)
+    assert found.request_id == (await space.log()).entries[-1].request_id
+    for name, head in zip(others, heads, strict=True):
+        assert isinstance(head, LogHead)
+        assert (head.revision.number, head.request_id) == (0, "")
+        assert space.store.partition(name) == space.store.partition(name)
 
 
 async def test_a_read_tells_the_revision_it_is_of(space: Namespace) -> None:

@@ -1,8 +1,9 @@
 """The real service with rare orders made frequent: `python -m tests.faults.served [OPTIONS] -- serve ...`.
 
 Failpoints, `--failpoint NAME=PROBABILITY:SECONDS`, hold up a call at a place where another one may overtake it:
-`read` (what a fill read, before anyone gets it), `log` (a page of the log), `written` (a write's answer).
-`--lose-bells PROBABILITY` loses pub/sub messages. `--jump-clock` makes the wall clock jump all the time. The product
+`read` (what a fill read, before anyone gets it), `log` (a page of the log, and where logs stand), `written` (a write's
+answer).
+`--lose-messages PROBABILITY` loses pub/sub messages. `--jump-clock` makes the wall clock jump all the time. The product
 has no such code: it is wrapped from here.
 """
 
@@ -16,9 +17,10 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from promptwire.cli import main as promptwire
+from promptwire_service.storage.redis.notifications import Notifications
 from promptwire_service.storage.redis.store import RedisStore
 
-PLACES = {"read": ("read_prompts", "read_versions"), "log": ("read_log",), "written": ("write",)}
+PLACES = {"read": ("read_prompts", "read_versions"), "log": ("read_log", "read_heads"), "written": ("write",)}
 JUMP_SECONDS = 86_400.0
 WORKER = "promptwire_service.workers.worker"
 
@@ -42,17 +44,14 @@ def _held_up(
     return held_up
 
 
-def lose_bells(probability: float, draw: random.Random) -> None:
-    on_message = RedisStore.on_message
+def lose_messages(probability: float, draw: random.Random) -> None:
+    deliver = Notifications._deliver
 
-    def lossy(self: RedisStore, namespace: str, topic: str, hear: Callable[[str], None]) -> Callable[[], None]:
-        def maybe(text: str) -> None:
-            if draw.random() >= probability:
-                hear(text)
+    def lossy(self: Notifications, text: str) -> None:
+        if draw.random() >= probability:
+            deliver(self, text)
 
-        return on_message(self, namespace, topic, maybe)
-
-    RedisStore.on_message = lossy  # type: ignore[method-assign]
+    Notifications._deliver = lossy  # type: ignore[method-assign]
 
 
 def jump_clock(draw: random.Random) -> None:
@@ -78,7 +77,7 @@ def break_workers_too(options: list[str]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--failpoint", action="append", default=[])
-    parser.add_argument("--lose-bells", type=float, default=0.0)
+    parser.add_argument("--lose-messages", type=float, default=0.0)
     parser.add_argument("--jump-clock", action="store_true")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--worker", action="store_true", help="the arguments are those of a worker process")
@@ -87,7 +86,7 @@ def main() -> None:
     draw = random.Random(given.seed)
     for failpoint in given.failpoint:
         install_failpoint(failpoint, draw)
-    lose_bells(given.lose_bells, draw)
+    lose_messages(given.lose_messages, draw)
     if given.jump_clock:
         jump_clock(draw)
     options = sys.argv[1 : sys.argv.index("--")]

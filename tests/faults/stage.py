@@ -114,7 +114,7 @@ class Stage:
 
         async def put() -> None:
             begun, old = now(), self.store._namespaces[namespace]
-            backup.epoch, backup.bells = uuid.uuid4().hex, old.bells
+            backup.epoch = uuid.uuid4().hex
             change(backup)
             self.store._namespaces[namespace] = backup
             self._keep(namespace, old, now())

@@ -13,13 +13,16 @@ import pytest
 
 from promptwire._core.followed import Body, Followed, PushedState, Record
 from promptwire._core.live import LiveTable
+from promptwire_service.domain.changes import LogHead
 from promptwire_service.domain.records import Revision
 from promptwire_service.storage.cached import CachedStore
 from promptwire_service.storage.fenced import FencedCache
 from promptwire_service.storage.memory import MemoryStore
-from promptwire_service.watch import feed as feed_module
 from promptwire_service.watch import hub as hub_module
-from promptwire_service.watch.feed import Feed
+from promptwire_service.watch import tail as tail_module
+from promptwire_service.watch import tailer as tailer_module
+from promptwire_service.watch.tail import Tail
+from promptwire_service.watch.tailer import LogTailer
 from tests.faults.checkers import violations
 from tests.faults.raw import Raw
 from tests.faults.stage import Stage, in_thread
@@ -41,38 +44,52 @@ def skip_the_fence(patch: Patch) -> None:
     patch.setattr(FencedCache, "_current", staticmethod(lambda flight, read: True))
 
 
-def take_the_bell_for_the_log(patch: Patch) -> None:
-    """The number in the bell is the new head: nothing is read."""
+def take_the_notification_for_the_log(patch: Patch) -> None:
+    """The number in the notification is the new head: nothing is read."""
 
-    def ring(self: Feed, number: int) -> None:
-        if number > self.head.number and self.head.epoch:
-            self._move(Revision(self.head.epoch, number), "")
-            self.checked_at = self._clock()
+    def notify(self: LogTailer, namespace: str, number: int) -> None:
+        tail = self._tails.get(namespace)
+        if tail and number > tail.head.number and tail.head.epoch:
+            tail._move(Revision(tail.head.epoch, number), "")
+            tail.synced_at = tail._clock()
 
-    patch.setattr(Feed, "_ring", ring)
+    patch.setattr(LogTailer, "_notify", notify)
 
 
-def wait_for_the_bell(patch: Patch) -> None:
-    """Nobody looks at the log unless the bell rings, and the bell is lost."""
-    look = Feed.look
+def wait_for_the_notification(patch: Patch) -> None:
+    """Nobody polls the log without a notification, and notifications are lost."""
+    poll = Tail.poll
 
-    async def trusting(self: Feed) -> None:
+    async def trusting(self: Tail, patience_seconds: float = 0.0) -> None:
         if not self.head.epoch:
-            await look(self)
+            await poll(self)
 
-    patch.setattr(Feed, "look", trusting)
-    patch.setattr(Feed, "_ring", lambda self, number: None)
-    patch.setattr(feed_module, "LOOK_SECONDS", 3600.0)
+    patch.setattr(Tail, "poll", trusting)
+    patch.setattr(LogTailer, "_notify", lambda self, namespace, number: None)
+    patch.setattr(tailer_module, "POLL_SECONDS", 3600.0)
+
+
+def take_the_head_for_the_log(patch: Patch) -> None:
+    """The head that a poll has found is the cursor: nothing of what lies between is read."""
+
+    def jump(self: Tail, head: LogHead, began_at: float) -> bool:
+        self._move(head.revision, head.request_id)
+        self.synced_at = began_at
+        return True
+
+    patch.setattr(Tail, "reconcile", jump)
+    patch.setattr(LogTailer, "_notify", lambda self, namespace, number: None)
 
 
 def forget_the_epoch(patch: Patch) -> None:
     """Histories are told apart by their numbers alone."""
-    why = feed_module._why_restart
+    why = tail_module._why_restart
 
     def by_number(cursor: Revision, head: Revision, floor: int, entries: Any) -> str | None:
         return why(cursor, replace(head, epoch=cursor.epoch) if cursor.epoch else head, floor, entries)
 
-    patch.setattr(feed_module, "_why_restart", by_number)
+    patch.setattr(tail_module, "_why_restart", by_number)
+    patch.setattr(Tail, "reconcile", lambda self, head, began_at: False)
 
 
 def merge_on_resync(patch: Patch) -> None:
@@ -287,8 +304,9 @@ def two_tenants_read(stage: Stage, raw: Raw, address: str) -> None:
 
 BROKEN: list[tuple[Callable[[Patch], None], Scene, set[str]]] = [
     (skip_the_fence, a_fill_is_overtaken, {"existed", "monotonic"}),
-    (take_the_bell_for_the_log, another_service_writes, {"existed", "reliable"}),
-    (wait_for_the_bell, another_service_writes, {"linearizable", "staleness", "bookmarkable"}),
+    (take_the_notification_for_the_log, another_service_writes, {"existed", "reliable"}),
+    (wait_for_the_notification, another_service_writes, {"linearizable", "staleness", "bookmarkable"}),
+    (take_the_head_for_the_log, another_service_writes, {"linearizable", "bookmarkable"}),
     (forget_the_epoch, history_is_exchanged, {"staleness"}),
     (merge_on_resync, an_agent_resyncs, {"staleness"}),
     (ignore_request_ids, a_request_is_repeated, {"exactly_once"}),

@@ -154,7 +154,7 @@ async def test_a_user_without_the_needed_rights_is_refused(binary: str, rules: t
 
 
 async def test_a_user_with_exactly_the_needed_rights_is_accepted(binary: str) -> None:
-    commands = (*checks.NEEDED_COMMANDS, *checks.BELL_COMMANDS)
+    commands = (*checks.NEEDED_COMMANDS, *checks.NOTIFY_COMMANDS)
     needed = {f"+{command.split()[0]}" for command in commands} | {"+eval", "+config|get"}
     with user_server(binary, "~pw:*", "&pw:*", *needed) as url:
         await check(url)
@@ -166,9 +166,9 @@ def test_the_needed_commands_are_those_that_the_scripts_call() -> None:
         for script in LUA.glob("*.lua")
         for name in re.findall(r"(?:redis\.p?call|defer)\(\s*['\"](\w+)['\"]", script.read_text())
     }
-    needed = {command.split()[0] for command in checks.NEEDED_COMMANDS}
+    needed = {command.split()[0] for command in (*checks.NEEDED_COMMANDS, *checks.NOTIFY_COMMANDS)}
     assert called
-    assert needed - called == {"evalsha"}
+    assert needed - called == {"evalsha", "subscribe"}
     assert called <= needed
 
 

@@ -5,18 +5,22 @@ import contextlib
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from promptwire.domain.content import Content
+from promptwire_service.domain.changes import LogHead
 from promptwire_service.domain.errors import RegistryError
 from promptwire_service.domain.operations import Register, SetAlias, Write, Written
 from promptwire_service.storage.base import StoreInfo
 from promptwire_service.storage.durability import Durability
 from promptwire_service.storage.opening import open_connections
-from promptwire_service.storage.redis.checks import CLUSTER_COMMANDS, NEEDED_COMMANDS
+from promptwire_service.storage.redis.checks import CLUSTER_COMMANDS, NEEDED_COMMANDS, NOTIFY_COMMANDS
 from promptwire_service.storage.redis.connection import Replicas
+from promptwire_service.storage.redis.notifications import notify_channel
 from promptwire_service.storage.redis.problems import StoreStartError
+from promptwire_service.storage.redis.scripts import Script
 from promptwire_service.storage.redis.store import RedisStore, meta_key
 from tests.support import certificates, topologies
 from tests.support.servers import REDIS_SERVER, until
@@ -43,10 +47,18 @@ async def refusal(url: str, durability: Durability = Durability.NONE, replicas: 
     return str(refused.value)
 
 
-async def register(store: RedisStore, text: str, request_id: str = "") -> Written:
+async def register(store: RedisStore, text: str, request_id: str = "", namespace: str = NS) -> Written:
     content = Content(text)
     operation = Register(name="p", content=content, digest=content.digest, commit_message="", tags={})
-    return await store.write(NS, Write(operations=(operation,), request_id=request_id or uuid.uuid4().hex, actor="t"))
+    write = Write(operations=(operation,), request_id=request_id or uuid.uuid4().hex, actor="t")
+    return await store.write(namespace, write)
+
+
+def notifications(store: RedisStore) -> list[tuple[str, int]]:
+    """What the store notifies of from now on."""
+    notified: list[tuple[str, int]] = []
+    store.on_notify(lambda *notification: notified.append(notification))
+    return notified
 
 
 class Writer:
@@ -98,13 +110,12 @@ class Writer:
 async def test_what_nobody_understands_on_a_channel_deafens_nobody() -> None:
     with topologies.standalone(*FSYNC) as topology:
         async with opened(topology.url, Durability.FSYNC) as store:
-            rung: list[int] = []
-            store.on_bell(NS, rung.append)
-            await until(lambda: rung == [0])
+            notified = notifications(store)
+            await until(lambda: notified == [("", 0)])
             with topology.nodes[0].client() as client:
-                assert client.publish(f"pw:{{{NS}}}:bell", "grüß dich") == 1
+                assert client.publish(notify_channel(0), "grüß dich") == 1
             await register(store, "one")
-            await until(lambda: rung == [0, 1])
+            await until(lambda: notified == [("", 0), (NS, 1)])
 
 
 # Sentinel
@@ -119,8 +130,7 @@ def sentinels() -> Iterator[Topology]:
 async def test_a_fail_over_loses_nothing_that_replicas_had_and_repeats_nothing() -> None:
     with topologies.sentinel() as topology:
         async with opened(topology.url, Durability.REPLICATED, replicas=2) as store:
-            rung: list[int] = []
-            store.on_bell(NS, rung.append)
+            notified = notifications(store)
             writer = Writer(store)
             await writer.goes_on()
             before = (await store.read_log(NS, after=0, limit=1)).head
@@ -136,9 +146,9 @@ async def test_a_fail_over_loses_nothing_that_replicas_had_and_repeats_nothing()
             after = (await store.read_log(NS, after=0, limit=1)).head
             assert after.epoch != before.epoch
             await writer.check()
-            heard = len(rung)
+            received = len(notified)
             await register(store, "last")
-            await until(lambda: len(rung) > heard)
+            await until(lambda: len(notified) > received)
 
 
 async def test_a_primary_that_was_paused_over_a_fail_over_is_not_believed_again() -> None:
@@ -239,8 +249,7 @@ def other(topology: Topology, owner: Node) -> Node:
 
 async def test_a_slot_that_is_moved_under_writes_loses_and_doubles_nothing(shards: Topology) -> None:
     async with opened(shards.url, Durability.FSYNC) as store:
-        rung: list[int] = []
-        store.on_bell(NS, rung.append)
+        notified = notifications(store)
         writer = Writer(store)
         await writer.goes_on()
         owner = shards.owner_of(meta_key(NS))
@@ -255,20 +264,14 @@ async def test_a_slot_that_is_moved_under_writes_loses_and_doubles_nothing(shard
         assert shards.owner_of(meta_key(NS)) is owner, "there and back"
         await writer.stop()
         await writer.check()
-        for _ in range(100):  # the bell is heard again, wherever its slot is now
-            number = (await register(store, "ring")).revision.number
-            with contextlib.suppress(AssertionError):
-                await until(lambda number=number: number in rung, 0.2)  # type: ignore[misc]
-                break
-        else:
-            raise AssertionError("the bell is not heard any more")
+        number = (await register(store, "last")).revision.number
+        await until(lambda: (NS, number) in notified)
 
 
 async def test_a_shard_may_fail_over_under_writes() -> None:
     with topologies.cluster(*FSYNC, replicas=1) as topology:
         async with opened(topology.url, Durability.REPLICATED) as store:
-            rung: list[int] = []
-            store.on_bell(NS, rung.append)
+            notified = notifications(store)
             writer = Writer(store)
             await writer.goes_on()
             old = topology.owner_of(meta_key(NS))
@@ -278,9 +281,9 @@ async def test_a_shard_may_fail_over_under_writes() -> None:
             await writer.goes_on()
             await writer.stop()
             await writer.check()
-            heard = len(rung)
+            received = len(notified)
             await register(store, "last")
-            await until(lambda: len(rung) > heard)
+            await until(lambda: len(notified) > received)
 
 
 async def test_a_primary_of_a_shard_that_hangs_is_left_for_the_one_that_takes_over() -> None:
@@ -288,7 +291,7 @@ async def test_a_primary_of_a_shard_that_hangs_is_left_for_the_one_that_takes_ov
         async with opened(topology.url) as store:
             await register(store, "one")
             old = topology.owner_of(meta_key(NS))
-            stop = store.on_bell(NS, lambda _: None)  # as a service has that follows the namespace
+            stop = store.on_notify(lambda *_: None)  # as every service has
             old.pause()
             await until_served(store)
             assert topology.owner_of(meta_key(NS)) is not old
@@ -296,19 +299,52 @@ async def test_a_primary_of_a_shard_that_hangs_is_left_for_the_one_that_takes_ov
             stop()
 
 
-async def test_namespaces_are_spread_over_the_primaries_and_each_hears_its_own_bell(shards: Topology) -> None:
+async def test_namespaces_are_spread_over_the_primaries_and_one_subscription_hears_of_all(shards: Topology) -> None:
     names = [f"team-{number}" for number in range(12)]
     assert len({shards.owner_of(meta_key(name)).port for name in names}) > 1
+    async with opened(shards.url, Durability.FSYNC) as store, opened(shards.url, Durability.FSYNC) as other_store:
+        notified, others = notifications(store), notifications(other_store)
+        await until(lambda: notified == others == [("", 0)])
+        for name in names:
+            await register(store, name, namespace=name)
+        await until(lambda: sorted(notified) == sorted(others) == [("", 0), *sorted((name, 1) for name in names)])
+        assert await store.publish("team-1", "test", "hello") == 2, "all subscriptions, whatever node they are on"
+
+
+async def test_heads_take_one_round_trip_for_each_primary(shards: Topology, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [f"group-{number}" for number in range(100)]
+    owners = {shards.owner_of(meta_key(name)).port for name in names}
     async with opened(shards.url, Durability.FSYNC) as store:
-        rung: dict[str, list[int]] = {name: [] for name in names}
-        for name in names:
-            store.on_bell(name, rung[name].append)
-        await until(lambda: all(numbers == [0] for numbers in rung.values()))
-        for name in names:
-            content = Content(name)
-            operation = Register(name="p", content=content, digest=content.digest, commit_message="", tags={})
-            await store.write(name, Write(operations=(operation,), request_id="r", actor="t"))
-        await until(lambda: all(numbers == [0, 1] for numbers in rung.values()))
+        written = {name: (await register(store, "one", namespace=name)).revision for name in names[:10]}
+        assert {store.partition(name)[1] for name in names} == owners  # type: ignore[index]
+        calls = []
+        run = Script.run
+
+        async def counted(self: Script, *arguments: Any) -> Any:
+            calls.append(arguments)
+            return await run(self, *arguments)
+
+        monkeypatch.setattr(Script, "run", counted)
+        heads = await store.read_heads(names)
+        assert len(calls) == len(owners)
+    assert [head.revision for head in heads[:10]] == list(written.values())  # type: ignore[union-attr]
+    assert {head.revision.number for head in heads[10:]} == {0}  # type: ignore[union-attr]
+
+
+async def test_a_namespace_whose_slot_is_away_does_not_keep_others_from_being_read(shards: Topology) -> None:
+    async with opened(shards.url, Durability.FSYNC) as store:
+        await register(store, "one")
+        owner = shards.owner_of(meta_key(NS))
+        neighbour = next(name for name in map("n{}".format, range(1_000)) if shards.owner_of(meta_key(name)) is owner)
+        assert store.partition(NS) == store.partition(neighbour)
+        await asyncio.to_thread(move_slot, shards, meta_key(NS), lambda: None)
+        away, there = await store.read_heads([NS, neighbour])
+        assert isinstance(away, RegistryError), "the old owner was asked, which does not have it any more"
+        assert isinstance(there, LogHead)
+        async with asyncio.timeout(10):
+            while not isinstance((await store.read_heads([NS]))[0], LogHead):  # noqa: ASYNC110 - the layout is read anew
+                await asyncio.sleep(0.05)
+        await asyncio.to_thread(move_slot, shards, meta_key(NS), lambda: None)
 
 
 async def test_scripts_that_the_server_forgot_are_sent_again(shards: Topology) -> None:
@@ -326,7 +362,7 @@ async def test_what_is_no_cluster_is_refused_as_one(sentinels: Topology) -> None
 
 
 async def test_a_user_of_a_cluster_needs_just_these_rights() -> None:
-    commands = {f"+{command.split()[0]}" for command in (*NEEDED_COMMANDS, *CLUSTER_COMMANDS)} | {
+    commands = {f"+{command.split()[0]}" for command in (*NEEDED_COMMANDS, *NOTIFY_COMMANDS, *CLUSTER_COMMANDS)} | {
         "+eval",
         "+config|get",
     }
@@ -337,9 +373,8 @@ async def test_a_user_of_a_cluster_needs_just_these_rights() -> None:
         place = topology.url.partition("://")[2]
         async with opened(f"redis+cluster://service:pw@{place}", Durability.FSYNC) as store:
             await register(store, "one")
-            rung: list[int] = []
-            store.on_bell(NS, rung.append)
-            await until(lambda: rung == [0])
+            notified = notifications(store)
+            await until(lambda: notified == [("", 0)])
         assert "does not accept the user and password" in await refusal(f"redis+cluster://service:no@{place}")
 
 
@@ -361,9 +396,8 @@ async def test_a_server_over_tls_is_used_if_its_certificate_is_accepted(tmp_path
         node = found.nodes[0]
         async with opened(f"rediss://localhost:{node.tls_port}/0?ssl_ca_certs={made.ca}", Durability.FSYNC) as store:
             assert (await register(store, "one")).results[0].version == 1
-            rung: list[int] = []
-            store.on_bell(NS, rung.append)
-            await until(lambda: rung == [0])
+            notified = notifications(store)
+            await until(lambda: notified == [("", 0)])
         assert "its certificate is not accepted" in await refusal(f"rediss://localhost:{node.tls_port}/0")
         assert "is it a TLS port?" in await refusal(f"rediss://localhost:{node.port}/0?ssl_ca_certs={made.ca}")
 

@@ -31,8 +31,8 @@ class Reader(Protocol):
         """The version, or None when there is none."""
         ...
 
-    async def reach(self, namespace: str, freshness: Freshness) -> None:
-        """Returns when cached reads of the namespace, from now on, are at least this fresh."""
+    async def reach(self, namespace: str, freshness: Freshness) -> Answer[None]:
+        """Returns when cached reads of the namespace, from now on, are at least this fresh, with where it stands."""
         ...
 
     def known(self, namespace: str) -> Answer[None] | None:

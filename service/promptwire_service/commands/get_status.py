@@ -1,7 +1,8 @@
 """How the service, its store, its caches and its watchers are. It answers also while the store does not."""
 
 import asyncio
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
@@ -28,22 +29,26 @@ class ServiceStatus:
 
 async def get_status(registry: Registry, *, namespace: str) -> ServiceStatus:
     refuse(check_namespace(namespace))
-    store, problem = registry.store_info, ""
+    store, problem, at = registry.store_info, "", None
     try:
         async with asyncio.timeout(STORE_WAIT_SECONDS):
             store = await registry.store.info()
-            # A namespace that nobody has read yet is looked at for the first time here.
-            await registry.reader.reach(namespace, CACHED)
+            # A namespace that is not followed is read here.
+            at = await registry.reader.reach(namespace, CACHED)
     except RegistryError as error:
         problem = error.message
     except TimeoutError:
         problem = f"the store did not answer within {STORE_WAIT_SECONDS:g} s"
+    status = await registry.observer.status(namespace)
+    if at and status.revision is None:
+        checked_ms = time.time_ns() // 1_000_000 - int(at.max_age_seconds * 1000)
+        status = replace(status, revision=at.revision, checked_ms=checked_ms)
     return ServiceStatus(
         version=service_version(),
         started_ms=registry.started_ms,
         store=store,
         problem=problem,
-        namespace=await registry.observer.status(namespace),
+        namespace=status,
     )
 
 

@@ -112,6 +112,17 @@ class LogEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class LogHead:
+    """Where a namespace's log stands: its newest revision, and the request id of the write that made it.
+
+    The request id is empty where there is no write yet. Two histories of one epoch and number differ by it.
+    """
+
+    revision: Revision
+    request_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class LogPage:
     """A part of the log after a cursor, read atomically with where the log stands.
 

@@ -24,12 +24,15 @@ from promptwire_service.rpc.wire_values import revision_of, seconds_of
 from promptwire_service.storage.tasks import end
 from promptwire_service.watch.coherence import Coherence
 from promptwire_service.watch.hub import Hub
+from promptwire_service.watch.tail import Tail
 from promptwire_service.watch.watcher import Bookmark, Frame, Goodbye, Resync, State, Tokens, Update, Watcher
 
 _AGED_RETRY_MS = 0
 """An old connection is the agent's alone: there is nothing to wait for before it comes on another."""
 _CHANGES_PAGE = 256
-_CHANGES_LOOK_SECONDS = 30.0
+_CHANGES_WAIT_SECONDS = 30.0
+_RENEW_PATIENCE_SECONDS = 0.025
+"""How much later a lease may be renewed, so that the renewals of many streams share a round trip to the store."""
 _SUBSCRIPTIONS_AT_ONCE = 500
 """Read in one turn of the event loop."""
 _HELD_MAX_SECONDS = 365 * 86_400.0
@@ -55,30 +58,43 @@ class WatchService:
         )
         follows, held = await _follows(hello.subscriptions, "hello.subscriptions")
         resume = revision_of(hello, "resume", "hello.resume")
-        hub = (await self._coherence.space(namespace)).hub
-        # Nothing is waited for between this and the hub's knowing the watcher: a drain finds it, or is found here.
-        self._refuse_if_draining()
-        watcher = Watcher(hub, hello.client_id, hello.client_name, context.peer(), time.time_ns() // 1_000_000)
-        watcher.reports = hello.reports
-        try:
-            await hub.open(watcher, follows, resume, held)
-            reader = asyncio.create_task(_listen(requests, hub, watcher))
+        connection = context.peer()
+        async with self._coherence.watching(connection, namespace) as space:
+            hub = space.hub
+            # Nothing is waited for between this and the hub's knowing the watcher: a drain finds it, or is found here.
+            self._refuse_if_draining()
+            watcher = Watcher(hub, hello.client_id, hello.client_name, connection, time.time_ns() // 1_000_000)
+            watcher.reports = hello.reports
             try:
-                with self._age.at_end_of_stream(watcher.goodbye, _AGED_RETRY_MS):
-                    async for frame in watcher.frames():
-                        yield encode(frame)
+                await hub.open(watcher, follows, resume, held)
+                reader = asyncio.create_task(_listen(requests, hub, watcher))
+                try:
+                    with self._age.at_end_of_stream(watcher.goodbye, _AGED_RETRY_MS):
+                        async for frame in watcher.frames():
+                            yield encode(frame)
+                finally:
+                    await end(reader)
             finally:
-                await end(reader)
-        finally:
-            hub.leave(watcher)
+                hub.leave(watcher)
 
     async def stream_changes(self, request: pb.StreamChangesRequest, context: Context) -> AsyncGenerator[Reply, None]:
         namespace = translate.namespace_of(request.namespace)
         refuse(check_namespace(namespace), *(check_prompt_name(name, "names") for name in request.names))
         names, after = set(request.names), revision_of(request, "after")
-        feed = (await self._coherence.space(namespace)).feed
-        await feed.look()
-        at = after or feed.head
+        async with self._coherence.watching(context.peer(), namespace) as space:
+            async for change in self._changes(request, namespace, space.tail, names, after):
+                yield change
+
+    async def _changes(
+        self,
+        request: pb.StreamChangesRequest,
+        namespace: str,
+        tail: Tail,
+        names: set[str],
+        after: Revision | None,
+    ) -> AsyncGenerator[pb.StreamChangesResponse, None]:
+        await tail.poll()
+        at = after or tail.head
         begun = False
         aged = self._age.stream_ends_at()
         while True:
@@ -104,11 +120,9 @@ class WatchService:
             if request.stop_at_end:
                 return
             self._refuse_if_draining()
-            # Asked for again each time: a namespace that nobody asks for is let go of.
-            feed = (await self._coherence.space(namespace)).feed
             with suppress(TimeoutError):
-                async with asyncio.timeout(min(left, _CHANGES_LOOK_SECONDS)):
-                    await feed.wait_moved(at)
+                async with asyncio.timeout(min(left, _CHANGES_WAIT_SECONDS)):
+                    await tail.wait_moved(at)
 
     def _refuse_if_draining(self) -> None:
         if self._coherence.draining:
@@ -129,7 +143,7 @@ async def _listen(requests: AsyncIterator[pb.WatchRequest], hub: Hub, watcher: W
                 case "renew":
                     # With the store away there is no bookmark, and the agent's lease tells it so; the stream stays.
                     with suppress(RegistryError):
-                        await hub.feed.look()
+                        await hub.tail.poll(_RENEW_PATIENCE_SECONDS)
                         watcher.bookmark(request.renew.nonce)
                 case "applied":
                     at = revision_of(request.applied, "revision", "applied.revision")

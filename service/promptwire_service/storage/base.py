@@ -1,10 +1,11 @@
 """What a store is. `redis` is the real one, `memory` the one for tests, `cached` wraps either."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from promptwire_service.domain.changes import LogPage
+from promptwire_service.domain.changes import LogHead, LogPage
+from promptwire_service.domain.errors import RegistryError
 from promptwire_service.domain.kept import AliasMoved, Deleted, Dependents, KeptWrite
 from promptwire_service.domain.metrics import Group, ObservedPart, Recorded, Wanted
 from promptwire_service.domain.operations import Write, Written
@@ -148,24 +149,35 @@ class Store(Protocol):
         """
         ...
 
-    def on_bell(self, namespace: str, ring: Callable[[int], None]) -> Callable[[], None]:
-        """Calls `ring` soon after each write to the namespace, with its revision number, and after each reconnect,
-        with 0.
+    async def read_heads(self, namespaces: Sequence[str]) -> list[LogHead | RegistryError]:
+        """Where the logs of these namespaces stand, in their order, with one round trip for those of one partition.
 
-        Without promise: a bell may be lost. Returns what ends it.
+        A namespace that cannot be read has its own error, and does not keep the others from being answered. A call
+        that fails as a whole raises.
         """
         ...
 
-    def on_message(self, namespace: str, topic: str, hear: Callable[[str], None]) -> Callable[[], None]:
-        """Calls `hear` with each message that any service publishes to a namespace's topic, and with "" after each
-        (re)connect.
+    def partition(self, namespace: str) -> Hashable:
+        """The part of the store that holds a namespace now. Parts fail apart from each other: a Cluster's shards."""
+        ...
 
-        Without promise, as the bell. Returns what ends it.
+    def on_notify(self, notify: Callable[[str, int], None]) -> Callable[[], None]:
+        """Calls `notify` soon after each write to any namespace, with the namespace and its revision number, and with
+        "" and 0 after each (re)connect.
+
+        Without promise: a notification may be lost. Returns what ends it.
+        """
+        ...
+
+    def on_message(self, topic: str, receive: Callable[[str, str], None]) -> Callable[[], None]:
+        """Calls `receive` with the namespace and the text of each message that any service publishes on a topic.
+
+        Without promise, as `on_notify`. Returns what ends it.
         """
         ...
 
     async def publish(self, namespace: str, topic: str, text: str) -> int:
-        """Sends a message to who listens to the topic now, this process included; to how many connections it went."""
+        """Sends a message about a namespace to all services on the store, this one included; returns their number."""
         ...
 
     async def info(self) -> StoreInfo:

@@ -5,26 +5,35 @@ keys at once, and a round trip for each would keep everybody waiting for seconds
 """
 
 import asyncio
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Hashable, Sequence
-from typing import Generic, TypeVar
+from functools import partial
+from typing import Final, Generic, TypeVar
 
 from promptwire_service.domain.records import Read
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
+_Asked = tuple[K, asyncio.Future[Read[V]]]
+
+CALLS_MAX: Final = 8
+"""Calls for one namespace at a time."""
 
 
 class BatchedReads(Generic[K, V]):
     """Gathers what is asked for in one turn of the event loop, at most `most` keys to a call of `read_many`, which may
     answer the first ones only: then it is called again for the rest.
 
-    The answers of one call are of one revision, so each is as good as if it had been read by itself.
+    The answers of one call are of one revision, so each is as good as if it had been read by itself. A namespace has
+    `CALLS_MAX` calls under way at most: one that wants thousands of keys must not take all connections from others.
     """
 
     def __init__(self, read_many: Callable[[str, Sequence[K]], Awaitable[Read[list[V]]]], most: int) -> None:
         self._read_many = read_many
         self._most = most
-        self._waiting: dict[str, list[tuple[K, asyncio.Future[Read[V]]]]] = {}
+        self._waiting: dict[str, list[_Asked[K, V]]] = {}
+        self._calls: Counter[str] = Counter()
+        self._queued: dict[str, deque[_Asked[K, V]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def read(self, namespace: str, key: K) -> Read[V]:
@@ -37,16 +46,33 @@ class BatchedReads(Generic[K, V]):
 
     def _send(self) -> None:
         waiting, self._waiting = self._waiting, {}
-        for namespace, everybody in waiting.items():
-            asked = [(key, future) for key, future in everybody if not future.done()]
-            for start in range(0, len(asked), self._most):
-                together = asked[start : start + self._most]
+        for namespace, asked in waiting.items():
+            self._queued.setdefault(namespace, deque()).extend(asked)
+            self._start(namespace)
+
+    def _start(self, namespace: str) -> None:
+        queue = self._queued[namespace]
+        while queue and self._calls[namespace] < CALLS_MAX:
+            together: list[_Asked[K, V]] = []
+            while queue and len(together) < self._most:
+                asked = queue.popleft()
+                if not asked[1].done():  # who asked may have gone
+                    together.append(asked)
+            if together:
+                self._calls[namespace] += 1
                 task = asyncio.create_task(self._fetch(namespace, together))
                 self._tasks.add(task)  # the loop itself keeps tasks by weak references only
-                task.add_done_callback(self._tasks.discard)
+                task.add_done_callback(partial(self._ended, namespace))
                 _end_with_the_last(task, [future for _, future in together])
+        if not queue and not self._calls[namespace]:
+            del self._calls[namespace], self._queued[namespace]
 
-    async def _fetch(self, namespace: str, asked: Sequence[tuple[K, asyncio.Future[Read[V]]]]) -> None:
+    def _ended(self, namespace: str, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        self._calls[namespace] -= 1
+        self._start(namespace)
+
+    async def _fetch(self, namespace: str, asked: Sequence[_Asked[K, V]]) -> None:
         left = asked
         try:
             while left:

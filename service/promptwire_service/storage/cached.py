@@ -2,7 +2,7 @@
 log.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Sequence
 from typing import Any
 
 from cachetools import Cache, LRUCache, TTLCache
@@ -10,12 +10,14 @@ from cachetools import Cache, LRUCache, TTLCache
 from promptwire_service.domain.changes import (
     Change,
     LogEntry,
+    LogHead,
     LogPage,
     TagsDeleted,
     TagsSet,
     VersionPurged,
     VersionRegistered,
 )
+from promptwire_service.domain.errors import RegistryError
 from promptwire_service.domain.kept import AliasMoved, Deleted, Dependents, KeptWrite
 from promptwire_service.domain.metrics import Group, ObservedPart, Recorded, Wanted
 from promptwire_service.domain.operations import DeleteTags, Register, SetTags, Write, Written
@@ -47,18 +49,18 @@ class CachedStore:
 
     def __init__(self, store: Store, max_bytes: int) -> None:
         self._store = store
-        self._bells: dict[str, list[Callable[[int], None]]] = {}
-        prompts: TTLCache[PromptKey, Read[PromptRecord | None]] = TTLCache(
+        self._notify: list[Callable[[str, int], None]] = []
+        prompts: TTLCache[PromptKey, tuple[int, Read[PromptRecord | None]]] = TTLCache(
             max_bytes // 4, PROMPT_TTL_SECONDS, getsizeof=_bytes
         )
-        versions: LRUCache[VersionKey, Read[VersionRecord | None]] = LRUCache(
+        versions: LRUCache[VersionKey, tuple[int, Read[VersionRecord | None]]] = LRUCache(
             max_bytes - max_bytes // 4, getsizeof=_bytes
         )
         self._sizes: dict[str, Cache[Any, Any]] = {"prompts": prompts, "versions": versions}
         self._prompt_reads = BatchedReads[str, PromptRecord | None](self.read_prompts, _PROMPTS_AT_ONCE)
         self._version_reads = BatchedReads[tuple[str, int], VersionRecord | None](self.read_versions, _VERSIONS_AT_ONCE)
-        self._prompts = FencedCache(prompts, lambda key: self._prompt_reads.read(*key))
-        self._versions = FencedCache(versions, lambda key: self._version_reads.read(key[0], key[1:]))
+        self._prompts = FencedCache(prompts, lambda key: self._prompt_reads.read(*key), _namespace_of)
+        self._versions = FencedCache(versions, lambda key: self._version_reads.read(key[0], key[1:]), _namespace_of)
 
     async def prompt(self, namespace: str, name: str) -> Read[PromptRecord | None]:
         return await self._prompts.get((namespace, name))
@@ -84,9 +86,14 @@ class CachedStore:
                     self._versions.invalidate((namespace, change.name, version), entry.number)
 
     def reset(self, namespace: str) -> None:
-        """Forgets a namespace, whose history is another one or has a gap."""
-        self._prompts.forget(lambda key: key[0] == namespace)
-        self._versions.forget(lambda key: key[0] == namespace)
+        """Drops all of a namespace: it is followed from now on, or its history is another one or has a gap."""
+        self._prompts.restart(namespace)
+        self._versions.restart(namespace)
+
+    def evict(self, namespace: str) -> None:
+        """Drops all of a namespace, and keeps nothing of it until `reset`: nobody follows it any more."""
+        self._prompts.evict(namespace)
+        self._versions.evict(namespace)
 
     def status(self) -> tuple[CacheStatus, ...]:
         counters = {"prompts": self._prompts.counters, "versions": self._versions.counters}
@@ -116,8 +123,8 @@ class CachedStore:
                     self._versions.invalidate((namespace, operation.name, result.version), number)
                 case SetTags(version=int(version)) | DeleteTags(version=int(version)):
                     self._versions.invalidate((namespace, operation.name, version), number)
-        for ring in self._bells.get(namespace, ()):
-            ring(number)
+        for notify in self._notify:
+            notify(namespace, number)
         return written
 
     async def read_prompts(self, namespace: str, names: Sequence[str]) -> Read[list[PromptRecord | None]]:
@@ -190,20 +197,25 @@ class CachedStore:
     async def renew_epoch(self, namespace: str, epoch: str) -> Revision:
         return await self._store.renew_epoch(namespace, epoch)
 
-    def on_bell(self, namespace: str, ring: Callable[[int], None]) -> Callable[[], None]:
-        """As the store's, and at once for writes made through this wrapper."""
-        stop = self._store.on_bell(namespace, ring)
-        bells = self._bells.setdefault(namespace, [])
-        bells.append(ring)
+    async def read_heads(self, namespaces: Sequence[str]) -> list[LogHead | RegistryError]:
+        return await self._store.read_heads(namespaces)
+
+    def partition(self, namespace: str) -> Hashable:
+        return self._store.partition(namespace)
+
+    def on_notify(self, notify: Callable[[str, int], None]) -> Callable[[], None]:
+        """Calls `notify` as the store does, and at once for writes made through this wrapper."""
+        stop = self._store.on_notify(notify)
+        self._notify.append(notify)
 
         def stop_both() -> None:
             stop()
-            bells.remove(ring)
+            self._notify.remove(notify)
 
         return stop_both
 
-    def on_message(self, namespace: str, topic: str, hear: Callable[[str], None]) -> Callable[[], None]:
-        return self._store.on_message(namespace, topic, hear)
+    def on_message(self, topic: str, receive: Callable[[str, str], None]) -> Callable[[], None]:
+        return self._store.on_message(topic, receive)
 
     async def publish(self, namespace: str, topic: str, text: str) -> int:
         return await self._store.publish(namespace, topic, text)
@@ -220,5 +232,10 @@ def _changed_version(change: Change) -> int | None:
     return change.version if isinstance(change, VersionRegistered | TagsSet | TagsDeleted | VersionPurged) else None
 
 
-def _bytes(read: Read[PromptRecord | None] | Read[VersionRecord | None]) -> int:
+def _namespace_of(key: PromptKey | VersionKey) -> str:
+    return key[0]
+
+
+def _bytes(entry: tuple[int, Read[PromptRecord | None] | Read[VersionRecord | None]]) -> int:
+    read = entry[1]
     return read.value.size_bytes if read.value else _NOTHING_BYTES

@@ -1,7 +1,8 @@
 """A cache that cannot keep an old value: fills are fenced by revisions, and one at a time for a key."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable, MutableMapping
+import itertools
+from collections.abc import Awaitable, Callable, Hashable, Iterator, MutableMapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
@@ -25,9 +26,12 @@ class CacheCounters:
 @dataclass(slots=True, eq=False)
 class _Flight(Generic[V]):
     """A fill, until the last of its waiters has taken its answer. `fence` is the newest change of the key applied since
-    it began; `void` when all was forgotten.
+    it began; `generation` is its scope's when it began, None where the scope was not followed. `void` when all its
+    waiters have gone.
     """
 
+    scope: Hashable
+    generation: int | None
     result: asyncio.Future[Read[V]] = field(init=False)
     fence: int = 0
     void: bool = False
@@ -45,21 +49,30 @@ class FencedCache(Generic[K, V]):
 
     A waiter goes on some turns of the loop after the fill has landed, and what it is given counts as right at that
     later moment. So landed fills are fenced, too, until nobody waits for them.
+
+    Keys belong to scopes (namespaces), which are invalidated as a whole when their history is another one. That costs
+    the same whatever is cached: entries and fills carry the generation of their scope, and count only while it lasts.
+    Entries of a scope that is not followed are not kept, because nobody would invalidate them.
     """
 
-    entries: MutableMapping[K, Read[V]]
+    entries: MutableMapping[K, tuple[int, Read[V]]]
     fill: Callable[[K], Awaitable[Read[V]]]
+    scope_of: Callable[[K], Hashable]
     counters: CacheCounters = field(default_factory=CacheCounters)
     _flights: dict[K, _Flight[V]] = field(default_factory=dict)
     """In the air."""
     _landed: dict[K, list[_Flight[V]]] = field(default_factory=dict)
+    _generations: dict[Hashable, int] = field(default_factory=dict)
+    """Of the scopes that are followed."""
+    _next_generation: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def peek(self, key: K) -> Read[V] | None:
         """What is cached, if anything: right up to the last change applied."""
         cached = self.entries.get(key)
-        if cached is not None:
-            self.counters.hits += 1
-        return cached
+        if cached is None or cached[0] != self._generations.get(self.scope_of(key)):
+            return None
+        self.counters.hits += 1
+        return cached[1]
 
     async def get(self, key: K) -> Read[V]:
         """Cached or read anew; right up to the last change applied before the call, or later."""
@@ -68,7 +81,7 @@ class FencedCache(Generic[K, V]):
             if cached is not None:
                 return cached
             flight = self._flights.get(key)
-            if flight is None:
+            if flight is None or flight.generation != self._generations.get(flight.scope):
                 self.counters.misses += 1
                 flight = self._take_off(key)
             flight.waiters += 1
@@ -83,20 +96,19 @@ class FencedCache(Generic[K, V]):
     def invalidate(self, key: K, number: int) -> None:
         """A change of the key at this revision number is known: nothing older may be answered from here on."""
         cached = self.entries.get(key)
-        if cached is not None and cached.revision.number < number:
+        if cached is not None and cached[1].revision.number < number:
             del self.entries[key]
             self.counters.invalidations += 1
         for flight in self._waited_for(key):
             flight.fence = max(flight.fence, number)
 
-    def forget(self, matches: Callable[[K], bool]) -> None:
-        """Drops every key that matches, and voids its fill: history itself may be another one."""
-        for key in [key for key in self.entries if matches(key)]:
-            del self.entries[key]
-        for key in [key for key in {*self._flights, *self._landed} if matches(key)]:
-            for flight in self._waited_for(key):
-                flight.void = True
-            self._flights.pop(key, None)
+    def restart(self, scope: Hashable) -> None:
+        """Drops every entry of a scope and voids its fills: it is followed anew, or its history is another one."""
+        self._generations[scope] = next(self._next_generation)
+
+    def evict(self, scope: Hashable) -> None:
+        """Drops every entry of a scope and keeps none from now on: nobody follows it any more."""
+        self._generations.pop(scope, None)
 
     def _waited_for(self, key: K) -> list[_Flight[V]]:
         flight, landed = self._flights.get(key), self._landed.get(key, [])
@@ -118,7 +130,8 @@ class FencedCache(Generic[K, V]):
                 del self._landed[key]
 
     def _take_off(self, key: K) -> _Flight[V]:
-        flight: _Flight[V] = _Flight()
+        scope = self.scope_of(key)
+        flight: _Flight[V] = _Flight(scope, self._generations.get(scope))
         self._flights[key] = flight
         flight.result = asyncio.ensure_future(self._fly(key, flight))
         # Its waiters may all be gone by then: a failure that nobody asks for is no news.
@@ -137,11 +150,12 @@ class FencedCache(Generic[K, V]):
         if not self._current(flight, read):
             self.counters.fenced += 1
             return read
-        # cachetools refuses one value larger than the whole cache: it is answered, not kept.
-        with suppress(ValueError):
-            self.entries[key] = read
+        if flight.generation is not None:
+            # cachetools refuses one value larger than the whole cache: it is answered, not kept.
+            with suppress(ValueError):
+                self.entries[key] = (flight.generation, read)
         return read
 
-    @staticmethod
-    def _current(flight: _Flight[V], read: Read[V]) -> bool:
-        return not flight.void and read.revision.number >= flight.fence
+    def _current(self, flight: _Flight[V], read: Read[V]) -> bool:
+        same_history = flight.generation == self._generations.get(flight.scope) and not flight.void
+        return same_history and read.revision.number >= flight.fence

@@ -5,7 +5,7 @@ import itertools
 import time
 import uuid
 from bisect import bisect_right
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from promptwire.domain import limits
@@ -17,6 +17,7 @@ from promptwire_service.domain.changes import (
     AliasSet,
     Change,
     LogEntry,
+    LogHead,
     LogPage,
     PromptDeleted,
     PromptPurged,
@@ -134,7 +135,6 @@ class _Namespace:
         self.log: list[LogEntry] = []
         self.floor = 0
         self.answers: dict[str, tuple[Write, Written]] = {}
-        self.bells: list[Callable[[int], None]] = []
         self.observed: dict[tuple[str, int, Series, str], Sketch] = {}
         self.recorded: dict[str, tuple[str | list[Group], Recorded]] = {}
 
@@ -148,7 +148,8 @@ class MemoryStore:
 
     def __init__(self, *, log_entries_kept: int = 100_000) -> None:
         self._namespaces: dict[str, _Namespace] = {}
-        self._listeners: dict[tuple[str, str], list[Callable[[str], None]]] = {}
+        self._notify: list[Callable[[str, int], None]] = []
+        self._receivers: dict[str, list[Callable[[str, str], None]]] = {}
         self._log_entries_kept = log_entries_kept
 
     async def write(self, namespace: str, write: Write) -> Written:
@@ -168,8 +169,8 @@ class MemoryStore:
                 space.floor = space.log.pop(0).number
         written = Written(revision=space.head, time_ms=drafted.time_ms, actor=write.actor, results=results)
         space.answers[write.request_id] = (write, written)
-        for ring in tuple(space.bells):
-            ring(written.revision.number)
+        for notify in tuple(self._notify):
+            notify(namespace, written.revision.number)
         return written
 
     async def read_prompts(self, namespace: str, names: Sequence[str]) -> Read[list[PromptRecord | None]]:
@@ -334,22 +335,27 @@ class MemoryStore:
             space.epoch = uuid.uuid4().hex
         return space.head
 
-    def on_bell(self, namespace: str, ring: Callable[[int], None]) -> Callable[[], None]:
-        bells = self._space(namespace).bells
-        bells.append(ring)
-        return lambda: bells.remove(ring)
+    async def read_heads(self, namespaces: Sequence[str]) -> list[LogHead | RegistryError]:
+        spaces = [self._space(namespace) for namespace in namespaces]
+        return [LogHead(space.head, space.log[-1].request_id if space.log else "") for space in spaces]
 
-    def on_message(self, namespace: str, topic: str, hear: Callable[[str], None]) -> Callable[[], None]:
-        listeners = self._listeners.setdefault((namespace, topic), [])
-        listeners.append(hear)
-        hear("")
-        return lambda: listeners.remove(hear)
+    def partition(self, namespace: str) -> Hashable:
+        return None
+
+    def on_notify(self, notify: Callable[[str, int], None]) -> Callable[[], None]:
+        self._notify.append(notify)
+        return lambda: self._notify.remove(notify)
+
+    def on_message(self, topic: str, receive: Callable[[str, str], None]) -> Callable[[], None]:
+        receivers = self._receivers.setdefault(topic, [])
+        receivers.append(receive)
+        return lambda: receivers.remove(receive)
 
     async def publish(self, namespace: str, topic: str, text: str) -> int:
-        listeners = tuple(self._listeners.get((namespace, topic), ()))
-        for hear in listeners:
-            hear(text)
-        return len(listeners)
+        receivers = tuple(self._receivers.get(topic, ()))
+        for receive in receivers:
+            receive(namespace, text)
+        return len(receivers)
 
     async def info(self) -> StoreInfo:
         return StoreInfo(location="memory", server="memory", durability="none")
@@ -359,13 +365,11 @@ class MemoryStore:
 
     def forget(self, namespace: str) -> None:
         """Empties a namespace as FLUSHALL would: its next revision is 1 of another epoch."""
-        bells = self._space(namespace).bells
         self._namespaces[namespace] = _Namespace()
-        self._namespaces[namespace].bells = bells
 
     def backup(self, namespace: str) -> Callable[[], None]:
         """Returns what brings the namespace back to what it is now, under the same epoch, as restored keys would."""
-        kept = {name: copy.copy(value) for name, value in vars(self._space(namespace)).items() if name != "bells"}
+        kept = {name: copy.copy(value) for name, value in vars(self._space(namespace)).items()}
 
         def restore() -> None:
             vars(self._space(namespace)).update({name: copy.copy(value) for name, value in kept.items()})

@@ -14,7 +14,7 @@ from promptwire_service.domain.convergence import AliasPoint, Part
 from promptwire_service.domain.records import PromptRecord, Read, Revision, VersionRecord
 from promptwire_service.storage.cached import CachedStore
 from promptwire_service.watch.convergence import Convergence
-from promptwire_service.watch.feed import Feed
+from promptwire_service.watch.tail import Tail
 from promptwire_service.watch.watcher import Follows, Sent, State, Tokens, Update, Watcher, versions_of
 
 _SHARED_MAX_STATES: Final = 16
@@ -88,13 +88,13 @@ class Hub:
     """Folds the log into the watched prompts and marks them on each watcher that follows them.
 
     What watchers see changes in `_publish` only, which never waits: so all of it is of one revision, whole.
-    Changes wait in `_unpublished` till the feed has come as far as the newest thing among them.
+    Changes wait in `_unpublished` till the tail has come as far as the newest thing among them.
     """
 
     def __init__(self, namespace: str, cache: CachedStore) -> None:
         self.revision = Revision("", 0)
         self.watchers: set[Watcher] = set()
-        self.feed: Feed
+        self.tail: Tail
         self.convergence = Convergence()
         self._namespace = namespace
         self._cache = cache
@@ -113,7 +113,7 @@ class Hub:
         """Begins to serve a watcher. Raises the store's error when it is away."""
         self.watchers.add(watcher)
         if not self.revision.epoch:
-            await self.feed.look()
+            await self.tail.poll()
         await self.follow(watcher, follows, held)
         if resume:
             await self._resume(watcher, resume)
@@ -149,7 +149,7 @@ class Hub:
                 self._unpublished.setdefault(name, replace(watched))
                 behind = True
         if behind:
-            await self.feed.look()
+            await self.tail.poll()
 
     def unfollow(self, watcher: Watcher, names: Iterable[str]) -> None:
         for name in names:
@@ -198,6 +198,9 @@ class Hub:
                     self._unpublished[name] = watched.after(entry, name)
         return await self._settle(head)
 
+    def is_published(self, head: Revision) -> bool:
+        return self.revision == head and not self._unpublished and self._restarting is None
+
     async def restart(self, head: Revision, reason: str) -> int:
         self._cache.reset(self._namespace)
         self.convergence.restart()
@@ -215,7 +218,7 @@ class Hub:
 
     async def _resume(self, watcher: Watcher, resume: Revision) -> None:
         if resume.number > self.revision.number:
-            await self.feed.look()
+            await self.tail.poll()
         if resume.epoch != self.revision.epoch:
             watcher.refuse_resume("EPOCH_CHANGED")
         elif resume.number > self.revision.number:
@@ -236,13 +239,13 @@ class Hub:
                     return
 
     async def _know(self, names: Collection[str]) -> None:
-        """Brings the names into `_watched`, each right up to the feed's cursor or later."""
+        """Brings the names into `_watched`, each right up to the tail's cursor or later."""
         while missing := [name for name in names if not self._knows(name)]:
             reads = await asyncio.gather(*(self._cache.prompt(self._namespace, name) for name in missing))
-            head = self.feed.head
+            head = self.tail.head
             if any(read.revision.epoch != head.epoch for read in reads):
-                # Read from a history that the feed has not come to: its numbers mean nothing here yet.
-                await self.feed.look()
+                # Read from a history that the tail has not come to: its numbers mean nothing here yet.
+                await self.tail.poll()
                 continue
             for name, read in zip(missing, reads, strict=True):
                 # No waiting from here on. What is cached is right up to the cursor; what is not, up to its own
@@ -256,21 +259,21 @@ class Hub:
         """Whether it is in `_watched`, where it goes at once if it is cached."""
         if name in self._watched:
             return True
-        cached, head = self._cache.peek_prompt(self._namespace, name), self.feed.head
+        cached, head = self._cache.peek_prompt(self._namespace, name), self.tail.head
         if cached is None or cached.revision.epoch != head.epoch:
             return False
         self._watched[name] = _Watched(name, cached.value, max(cached.revision.number, head.number))
         return True
 
     async def _settle(self, head: Revision) -> int:
-        """Publishes at `head`, or returns the later revision number that the feed has to come to first."""
+        """Publishes at `head`, or returns the later revision number that the tail has to come to first."""
         absent: set[tuple[str, int]] = set()
         # Again as long as something is missing: streams may have begun to follow more while bodies were read.
         while missing := self._missing_bodies() - absent:
             keys = list(missing)
             reads = await self._read_bodies(keys)
             if any(read.revision.epoch != head.epoch for read in reads):
-                return head.number + 1  # another history has begun: the feed's next look finds it, and restarts
+                return head.number + 1  # another history has begun: the tail's next read finds it, and restarts
             for (name, version), read in zip(keys, reads, strict=True):
                 if read.value is None:
                     absent.add((name, version))

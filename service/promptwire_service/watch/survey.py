@@ -6,7 +6,7 @@ Nothing is stored. Messages may be lost: then the survey says how many services 
 import asyncio
 import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, astuple
 from typing import Any
@@ -40,19 +40,20 @@ class _Pending:
 
 
 class Surveyor:
-    """Asks, and answers what others ask, for one namespace."""
+    """Asks, and answers what others ask, for all namespaces. A service that follows none of it answers, too."""
 
-    def __init__(self, namespace: str, store: Store, hub: Hub, answer_seconds: float = ANSWER_SECONDS) -> None:
-        self._namespace = namespace
+    def __init__(
+        self, store: Store, hub_of: Callable[[str], Hub | None], answer_seconds: float = ANSWER_SECONDS
+    ) -> None:
         self._store = store
-        self._hub = hub
+        self._hub_of = hub_of
         self._answer_seconds = answer_seconds
         self._id = uuid.uuid4().hex
         self._pending: dict[str, _Pending] = {}
         self._answering: set[asyncio.Task[None]] = set()
         self._stops = [
-            store.on_message(namespace, QUESTIONS, self._hear_question),
-            store.on_message(namespace, ANSWERS, self._hear_answer),
+            store.on_message(QUESTIONS, self._hear_question),
+            store.on_message(ANSWERS, self._hear_answer),
         ]
 
     async def close(self) -> None:
@@ -61,7 +62,7 @@ class Surveyor:
         for task in tuple(self._answering):
             await end(task)
 
-    async def ask(self, epoch: str, points: Sequence[AliasPoint], wait_seconds: float) -> Survey:
+    async def ask(self, namespace: str, epoch: str, points: Sequence[AliasPoint], wait_seconds: float) -> Survey:
         """Answers once all services' agents have these changes, or the time is over. Raises the store's error."""
         question = uuid.uuid4().hex
         pending = self._pending[question] = _Pending()
@@ -75,8 +76,8 @@ class Surveyor:
                     "wait_seconds": wait_seconds,
                 }
             )
-            expected = await self._store.publish(self._namespace, QUESTIONS, text)
-            own = asyncio.create_task(self._settled(epoch, points, wait_seconds))
+            expected = await self._store.publish(namespace, QUESTIONS, text)
+            own = asyncio.create_task(self._settled(namespace, epoch, points, wait_seconds))
             try:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(wait_seconds + self._answer_seconds):
@@ -93,43 +94,44 @@ class Surveyor:
                 total.add(part)
         return Survey(totals, max(0, expected - len(pending.heard)))
 
-    async def _settled(self, epoch: str, points: Sequence[AliasPoint], wait_seconds: float) -> list[Part]:
+    async def _settled(
+        self, namespace: str, epoch: str, points: Sequence[AliasPoint], wait_seconds: float
+    ) -> list[Part]:
+        hub = self._hub_of(namespace)
+        if hub is None:
+            return [Part() for _ in points]
         with suppress(TimeoutError):
             async with asyncio.timeout(wait_seconds):
-                while wait_seconds and not all(part.complete for part in self._hub.parts(epoch, points)):
-                    await self._hub.convergence.wait_moved()
-        return self._hub.parts(epoch, points)
+                while wait_seconds and not all(part.complete for part in hub.parts(epoch, points)):
+                    await hub.convergence.wait_moved()
+        return hub.parts(epoch, points)
 
-    def _hear_question(self, text: str) -> None:
-        if not (question := _read(text)):
-            return
+    def _hear_question(self, namespace: str, text: str) -> None:
+        question = json.loads(text)
         if question["from"] == self._id:
             if pending := self._pending.get(question["id"]):
                 pending.hear(self._id, None)
         elif len(self._answering) < _QUESTIONS_AT_ONCE:
-            task = asyncio.create_task(self._answer(question))
+            task = asyncio.create_task(self._answer(namespace, question))
             self._answering.add(task)
             task.add_done_callback(self._answering.discard)
 
-    async def _answer(self, question: dict[str, Any]) -> None:
+    async def _answer(self, namespace: str, question: dict[str, Any]) -> None:
         points = [AliasPoint(*point) for point in question["points"]]
-        parts = await self._settled(question["epoch"], points, question["wait_seconds"])
+        parts = await self._settled(namespace, question["epoch"], points, question["wait_seconds"])
         answer = {"id": question["id"], "from": self._id, "parts": [asdict(part) for part in parts]}
         try:
-            await self._store.publish(self._namespace, ANSWERS, json.dumps(answer))
+            await self._store.publish(namespace, ANSWERS, json.dumps(answer))
         except Exception as error:
             # The asker counts us as unheard.
-            _log.warning("cannot tell who has a change", namespace=self._namespace, error=str(error))
+            _log.warning("cannot tell who has a change", namespace=namespace, error=str(error))
 
-    def _hear_answer(self, text: str) -> None:
-        if (answer := _read(text)) and (pending := self._pending.get(answer["id"])):
+    def _hear_answer(self, namespace: str, text: str) -> None:
+        if not self._pending:
+            return  # somebody else's, and it need not be read
+        answer = json.loads(text)
+        if pending := self._pending.get(answer["id"]):
             pending.hear(answer["from"], [_part(part) for part in answer["parts"]])
-
-
-def _read(text: str) -> dict[str, Any] | None:
-    """None for the empty message that follows a connect."""
-    message: dict[str, Any] | None = json.loads(text) if text else None
-    return message
 
 
 def _part(fields: dict[str, Any]) -> Part:

@@ -1,13 +1,13 @@
 """What stands below commands, made of dicts: just enough to see what a command asks for and answers."""
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from promptwire.domain.content import Content
 from promptwire_service.commands.context import Registry
-from promptwire_service.domain.changes import LogPage
+from promptwire_service.domain.changes import LogHead, LogPage
 from promptwire_service.domain.errors import RegistryError
 from promptwire_service.domain.operations import Register, Result, Write, Written
 from promptwire_service.domain.reads import Answer, Freshness
@@ -80,10 +80,16 @@ class FakeStore:
     async def renew_epoch(self, namespace: str, epoch: str) -> Revision:
         raise NotImplementedError
 
-    def on_bell(self, namespace: str, ring: Callable[[], None]) -> Callable[[], None]:
+    async def read_heads(self, namespaces: Sequence[str]) -> list[LogHead | RegistryError]:
         raise NotImplementedError
 
-    def on_message(self, namespace: str, topic: str, hear: Callable[[str], None]) -> Callable[[], None]:
+    def partition(self, namespace: str) -> Hashable:
+        raise NotImplementedError
+
+    def on_notify(self, notify: Callable[[str, int], None]) -> Callable[[], None]:
+        raise NotImplementedError
+
+    def on_message(self, topic: str, receive: Callable[[str, str], None]) -> Callable[[], None]:
         raise NotImplementedError
 
     async def publish(self, namespace: str, topic: str, text: str) -> int:
@@ -126,9 +132,10 @@ class FakeReader:
             self.store.versions.get((name, version)), self.store.revision, self.max_age_seconds
         )
 
-    async def reach(self, namespace: str, freshness: Freshness) -> None:
+    async def reach(self, namespace: str, freshness: Freshness) -> Answer[None]:
         self.reached.append((namespace, freshness))
         self.store._fail()
+        return Answer(None, self.store.revision, self.max_age_seconds)
 
     def known(self, namespace: str) -> Answer[None] | None:
         return Answer(None, self.store.revision, self.max_age_seconds) if self.is_known else None

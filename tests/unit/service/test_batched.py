@@ -7,7 +7,7 @@ import pytest
 
 from promptwire_service.domain.errors import RegistryError, store_unavailable
 from promptwire_service.domain.records import Read, Revision
-from promptwire_service.storage.batched import BatchedReads
+from promptwire_service.storage.batched import CALLS_MAX, BatchedReads
 
 
 class Below:
@@ -95,3 +95,20 @@ async def test_who_has_left_before_the_turn_is_over_is_not_read_for() -> None:
     asyncio.get_running_loop().call_soon(gone_too.cancel)
     assert (await stays).value == "a/1"
     assert [namespace for namespace, _ in below.calls] in (["a"], ["a", "b"])
+
+
+async def test_one_namespace_that_wants_very_much_leaves_room_for_others() -> None:
+    below = Below()
+    below.gate.clear()
+    reads = BatchedReads(below.read_many, most=2)
+    much = [asyncio.ensure_future(reads.read("a", str(number))) for number in range(100)]
+    other = asyncio.ensure_future(reads.read("b", "0"))
+    while not any(namespace == "b" for namespace, _ in below.calls):  # noqa: ASYNC110 - a turn of the loop
+        await asyncio.sleep(0)
+    assert [namespace for namespace, _ in below.calls].count("a") == CALLS_MAX
+    below.gate.set()
+    assert [read.value for read in await asyncio.gather(*much)] == [f"a/{number}" for number in range(100)]
+    await other
+    assert len(below.calls) == 50 + 1
+    assert not reads._queued
+    assert not reads._calls

@@ -70,8 +70,8 @@ async def test_services_add_up() -> None:
     here, there = hub(store), hub(store)
     watched(here, watcher(here, "a", applied=5))
     watched(there, watcher(there, "b", applied=5), watcher(there, "c", applied=4))
-    asker, other = Surveyor("n", store, here), Surveyor("n", store, there)
-    survey = await asker.ask("e", [POINT], 0.0)
+    asker, other = Surveyor(store, lambda _: here), Surveyor(store, lambda _: there)
+    survey = await asker.ask("n", "e", [POINT], 0.0)
     assert survey.unheard == 0
     assert (survey.parts[0].agents, survey.parts[0].converged) == (3, 2)
     assert [lag.client_id for lag in survey.parts[0].lagging] == ["c"]
@@ -84,8 +84,8 @@ async def test_a_wait_ends_when_the_last_agent_of_another_service_reports() -> N
     here, there = hub(store), hub(store)
     late = watcher(there, "c", applied=4)
     watched(there, late)
-    asker, other = Surveyor("n", store, here), Surveyor("n", store, there)
-    asking = asyncio.create_task(asker.ask("e", [POINT], 30.0))
+    asker, other = Surveyor(store, lambda _: here), Surveyor(store, lambda _: there)
+    asking = asyncio.create_task(asker.ask("n", "e", [POINT], 30.0))
     await asyncio.sleep(0)
     there.convergence.applied(late, 5, 0.0)
     survey = await asyncio.wait_for(asking, 10.0)
@@ -98,8 +98,8 @@ async def test_a_wait_ends_when_the_last_agent_leaves() -> None:
     store = MemoryStore()
     of = hub(store)
     watched(of, watcher(of, "a", applied=4))
-    asker = Surveyor("n", store, of)
-    asking = asyncio.create_task(asker.ask("e", [POINT], 30.0))
+    asker = Surveyor(store, lambda _: of)
+    asking = asyncio.create_task(asker.ask("n", "e", [POINT], 30.0))
     await asyncio.sleep(0)
     of._watched.clear()
     of.convergence.moved()
@@ -110,8 +110,8 @@ async def test_a_wait_ends_when_the_last_agent_leaves() -> None:
 
 async def test_a_service_that_does_not_answer_is_said_and_not_waited_for_for_ever() -> None:
     store = MemoryStore()
-    stop = store.on_message("n", "converge", lambda _: None)
-    asker = Surveyor("n", store, hub(store), answer_seconds=0.01)
-    assert (await asker.ask("e", [POINT], 0.0)).unheard == 1
+    stop = store.on_message("converge", lambda _, __: None)
+    asker = Surveyor(store, lambda _: hub(store), answer_seconds=0.01)
+    assert (await asker.ask("n", "e", [POINT], 0.0)).unheard == 1
     stop()
     await asker.close()

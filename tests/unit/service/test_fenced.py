@@ -37,7 +37,9 @@ def source() -> Source:
 
 @pytest.fixture
 def cache(source: Source) -> FencedCache[str, int]:
-    return FencedCache({}, source.fill)
+    cache: FencedCache[str, int] = FencedCache({}, source.fill, lambda key: "n")
+    cache.restart("n")
+    return cache
 
 
 async def started(source: Source, reads: int) -> None:
@@ -95,7 +97,7 @@ async def test_history_forgotten_between_the_landing_and_its_waiter_is_not_given
 ) -> None:
     waiting = await landed(source, cache)
     source.value = 9
-    cache.forget(lambda key: True)
+    cache.restart("n")
     assert (await waiting).value == 9
     assert not cache._landed
 
@@ -121,7 +123,7 @@ async def test_forgetting_voids_a_fill_under_way(source: Source, cache: FencedCa
     waiting = asyncio.create_task(cache.get("k"))
     await started(source, 1)
     source.value, source.revision = 9, 0
-    cache.forget(lambda key: key == "k")
+    cache.restart("n")
     source.gate.set()
     assert (await waiting).value == 9
     assert (await cache.get("k")).value == 9
@@ -136,7 +138,7 @@ async def test_a_failed_fill_is_told_to_all_and_tried_anew(source: Source) -> No
             raise ConnectionError("down")
         return Read(1, Revision("e", 1))
 
-    cache: FencedCache[str, int] = FencedCache({}, fill)
+    cache: FencedCache[str, int] = FencedCache({}, fill, lambda key: "n")
     outcomes = await asyncio.gather(*(cache.get("k") for _ in range(3)), return_exceptions=True)
     assert {type(outcome) for outcome in outcomes} == {ConnectionError}
     failing = False

@@ -127,7 +127,7 @@ async def test_a_stream_that_opens_during_a_drain_is_refused(below: Below) -> No
             watch = channel.stream_stream("/promptwire.v1.PromptService/Watch", None, pb.WatchResponse.FromString)
             hello = pb.WatchRequest(hello=pb.WatchHello()).SerializeToString()
             assert (await watch(iter([hello]), timeout=SECONDS).read()).WhichOneof("message") == "update"
-            coherence.drain()
+            await coherence.drain()
             refused = await told(watch(iter([hello]), timeout=SECONDS).read())
         assert refused.info.reason == "SHUTTING_DOWN"
     finally:

@@ -6,7 +6,7 @@ import asyncio
 import random
 import uuid
 import weakref
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from promptwire.domain.content import Content
-from promptwire_service.domain.changes import LogPage
+from promptwire_service.domain.changes import LogHead, LogPage
 from promptwire_service.domain.errors import RegistryError, store_unavailable
 from promptwire_service.domain.operations import (
     DeleteAlias,
@@ -52,7 +52,7 @@ NOWHERE = Revision("", 0)
 
 
 class UnreliableStore(MemoryStore):
-    """Answers after a random number of turns of the loop, may be down, may not ring."""
+    """Answers after a random number of turns of the loop, may be down, may not notify."""
 
     def __init__(self, seed: int | None = None, **options: Any) -> None:
         super().__init__(**options)
@@ -85,8 +85,14 @@ class UnreliableStore(MemoryStore):
         await self._turns()
         return page
 
-    def on_bell(self, namespace: str, ring: Callable[[int], None]) -> Callable[[], None]:
-        return super().on_bell(namespace, lambda number: None if self.mute else ring(number))
+    async def read_heads(self, namespaces: Sequence[str]) -> list[LogHead | RegistryError]:
+        await self._turns()
+        heads = await super().read_heads(namespaces)
+        await self._turns()
+        return heads
+
+    def on_notify(self, notify: Callable[[str, int], None]) -> Callable[[], None]:
+        return super().on_notify(lambda namespace, number: None if self.mute else notify(namespace, number))
 
     async def _turns(self) -> None:
         if self.down:
@@ -367,7 +373,7 @@ async def test_a_bookmark_comes_after_everything_before_it() -> None:
                 NS, Write(operations=(SetAlias(name="p", alias="a", target=1),), request_id="x", actor="t")
             )
             hub = (await w.coherence.space(NS)).hub
-            await hub.feed.look()
+            await hub.tail.poll()
             agent.watcher.bookmark(7)
             await agent.until(lambda: isinstance(agent.frames[-1], Bookmark))
             assert agent.frames[-1] == Bookmark(7, agent.revision)
@@ -375,7 +381,7 @@ async def test_a_bookmark_comes_after_everything_before_it() -> None:
             assert agent.prompts["p"].aliases == {"a": 1}  # type: ignore[union-attr]
 
 
-async def test_a_lost_bell_is_made_up_for_by_the_clock() -> None:
+async def test_a_lost_notification_is_made_up_for_by_the_clock() -> None:
     async with world() as w:
         await w.register()
         async with w.agent({"p": {"latest"}}) as agent:
@@ -425,7 +431,7 @@ async def test_a_cursor_below_the_logs_floor_starts_over() -> None:
             for index in range(20):
                 operation = SetAlias(name="p", alias=f"a{index}", target=1)
                 await w.store.write(NS, Write(operations=(operation,), request_id=str(index), actor="t"))
-            await hub.feed.look()
+            await hub.tail.poll()
             await agent.until(lambda: agent.revision.number == 21)
             assert Resync("COMPACTED") in agent.frames
             assert len(agent.prompts["p"].aliases) == 20  # type: ignore[union-attr]
@@ -529,7 +535,7 @@ async def test_a_state_that_does_not_fit_into_a_part_goes_on_in_the_next() -> No
         assert first.more
         agent.apply(first)
         await w.alias("production", 3)
-        await hub.feed.look()
+        await hub.tail.poll()
         while agent.revision.number < 13:
             agent.apply(await anext(frames))
         assert [len(update.states) for update in agent.updates] == [1, 1, 1, 2]
@@ -577,7 +583,7 @@ async def test_an_update_that_history_overtakes_ends_and_none_of_it_counts() -> 
         watcher.bookmark(1)
         w.store.forget(NS)
         await w.register("p", text="p" * 600_000)
-        await hub.feed.look()
+        await hub.tail.poll()
         while not isinstance(agent.frames[-1], Bookmark):
             agent.apply(await anext(frames))
         assert [type(frame) for frame in agent.frames] == [Update, Resync, Update, Bookmark]
@@ -685,7 +691,7 @@ async def test_a_stream_that_does_not_leave_after_goodbye_is_shown_out() -> None
         await w.register()
         async with w.agent({"p": {"latest"}}) as agent:
             await agent.until(lambda: bool(agent.updates))
-            w.coherence.drain()
+            await w.coherence.drain()
             await agent.until(lambda: isinstance(agent.frames[-1], Goodbye))
             async with asyncio.timeout(5):
                 while not agent.left:  # noqa: ASYNC110 - its stream's end is what is waited for
@@ -701,7 +707,7 @@ async def test_an_outage_is_survived_and_made_up_for() -> None:
             w.store.down = True
             space = await w.coherence.space(NS)
             with pytest.raises(RegistryError):
-                await space.feed.look()
+                await space.tail.poll()
             cached = await w.coherence.prompt(NS, "p", CACHED)
             assert cached.value is not None, "what is cached is still answered"
             with pytest.raises(RegistryError):
@@ -748,10 +754,10 @@ async def test_a_namespace_that_nobody_asks_for_is_let_go_of_and_read_anew() -> 
         async with w.agent({"p": {"latest"}}) as agent:
             await agent.until(lambda: bool(agent.updates))
             now += 2 * IDLE_SECONDS
-            await coherence.let_go_of_idle()
+            coherence.evict_idle()
             assert (await coherence.status(NS)).watcher_count == 1, "who watches keeps it"
         now += 2 * IDLE_SECONDS
-        await coherence.let_go_of_idle()
+        coherence.evict_idle()
         assert (await coherence.status(NS)).revision is None
         # Changed by someone else while nobody here followed it.
         operation = SetAlias(name="p", alias="a", target=1)
@@ -817,7 +823,7 @@ async def _random_traffic(seed: int) -> None:
         async with w.agent({"p": {"a"}}, check=existed) as one, w.agent({}, check=existed) as two:
             await asyncio.gather(writer(), writer(), follower(one), follower(two))
             hub = (await w.coherence.space(NS)).hub
-            await hub.feed.look()
+            await hub.tail.poll()
             for agent in (one, two):
                 agent.watcher.bookmark(1)
                 await agent.until(lambda agent=agent: isinstance(agent.frames[-1], Bookmark))  # type: ignore[misc]

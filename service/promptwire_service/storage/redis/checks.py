@@ -80,8 +80,9 @@ NEEDED_COMMANDS = (
     "time",
 )
 """What the store's scripts call, each as a whole command, for the server to check our rights."""
-BELL_COMMANDS = ("publish pw:{default}:bell 1", "subscribe pw:{default}:bell")
-CLUSTER_COMMANDS = ("spublish pw:{default}:bell 1", "ssubscribe pw:{default}:bell", "cluster slots")
+NOTIFY_COMMANDS = ("publish pw:notify:0 1", "subscribe pw:notify:0")
+CLUSTER_COMMANDS = ("pubsub numsub pw:notify:0", "cluster slots")
+"""What a Cluster needs besides."""
 
 # With `#!lua` and no flags this counts as a script that writes: it is refused whenever a write would be. It
 # writes nothing; `acl_check_cmd` answers for the user who runs the script.
@@ -184,8 +185,9 @@ async def check_server(
 
 def _needed(kind: Kind, durability: Durability) -> tuple[str, ...]:
     """The commands that this kind of store, in this mode, calls."""
-    bell = CLUSTER_COMMANDS if kind == "cluster" else BELL_COMMANDS
-    return (*NEEDED_COMMANDS, *bell, *(("wait 1 1",) if durability is Durability.REPLICATED else ()))
+    cluster = CLUSTER_COMMANDS if kind == "cluster" else ()
+    wait = ("wait 1 1",) if durability is Durability.REPLICATED else ()
+    return (*NEEDED_COMMANDS, *NOTIFY_COMMANDS, *cluster, *wait)
 
 
 async def _loaded_info(client: Redis, where: str, loading_seconds: float) -> dict[str, Any]:

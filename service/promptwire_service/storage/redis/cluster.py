@@ -9,9 +9,9 @@ There, a script fails at its first absent key, and the first key of a write, its
 import asyncio
 import random
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -22,34 +22,22 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from promptwire_service.storage.redis.connection import Connections, Replicas, Server, server
+from promptwire_service.storage.redis.notifications import Notifications, notify_channel
 from promptwire_service.storage.redis.scripts import Script
 from promptwire_service.storage.redis.target import Address, StoreTarget
-from promptwire_service.storage.tasks import end, heed_cancellation
+from promptwire_service.storage.tasks import end
 
 _log = structlog.get_logger(__name__)
 
 _REDIRECTIONS = 3
 _REFRESH_PAUSE_SECONDS = 0.1
 """Between two looks at the layout that failing calls ask for."""
-_LOOK_SECONDS = 1.0
-"""How often the layout is read, and each channel's place checked, without any call's having failed."""
 _ASKED_AT_ONCE = 3
-
-
-@dataclass(slots=True)
-class _Listener:
-    """Who hears a channel, and at which node."""
-
-    channel: str
-    hear: Callable[[str], None]
-    node: Address | None = None
-    stop: Callable[[], None] | None = None
 
 
 class Cluster(Connections):
     """Connections to the primaries of a Cluster, found and forgotten as slots move."""
 
-    publish_command = "SPUBLISH"
     left_for_good = False  # a slot that is moved away may be moved back
 
     def __init__(self, target: StoreTarget, replicas: Replicas | None = None) -> None:
@@ -62,9 +50,7 @@ class Cluster(Connections):
         self._moved: dict[int, Address] = {}
         """Single slots, as MOVED told since the last look at the layout."""
         self._looking: asyncio.Task[None] | None = None
-        self._listeners: list[_Listener] = []
-        self._placing: asyncio.Task[None] | None = None
-        self._poke = asyncio.Event()
+        self.notifications = Notifications(notify_channel(0), self._any_node)
 
     async def run(self, script: Script, key: str, *arguments: str | int, writes: bool = False) -> Any:
         slot = key_slot(key.encode())
@@ -80,23 +66,52 @@ class Cluster(Connections):
                 raise
         raise ClusterDownError("CLUSTERDOWN a slot is moved to and fro")
 
-    async def publish(self, channel: str, text: str) -> int:
-        node = await self._node(key_slot(channel.encode()))
-        return int(await node.reads.spublish(channel, text))
+    async def run_for_keys(self, script: Script, keys: Sequence[str]) -> list[tuple[Sequence[int], Any]]:
+        if not self._starts:
+            await self._look()
+        positions: dict[Address | None, list[int]] = {}
+        for position, key in enumerate(keys):
+            positions.setdefault(self.partition(key), []).append(position)
+        answers = await asyncio.gather(
+            *(
+                self._run_at(address, script, [keys[position] for position in some])
+                for address, some in positions.items()
+            )
+        )
+        return list(zip(positions.values(), answers, strict=True))
 
-    def listen(self, channel: str, hear: Callable[[str], None]) -> Callable[[], None]:
-        listener = _Listener(channel, hear)
-        self._listeners.append(listener)
-        self._poke.set()
-        if self._placing is None:
-            self._placing = asyncio.create_task(self._keep_placed(), name="promptwire-cluster-bell")
+    async def _run_at(self, address: Address | None, script: Script, keys: Sequence[str]) -> Any:
+        """What the script returned there, or the error it failed with."""
+        try:
+            if address is None:
+                raise ClusterDownError("CLUSTERDOWN nobody has this slot")
+            found = await script.run(self._server(address).reads, None, *keys)
+        except (RedisError, OSError) as error:
+            self._look_soon()
+            return error
+        if any(isinstance(row, str) for row in found[1:]):  # a slot that has moved, or is being moved
+            self._look_soon()
+        return found
 
-        def stop() -> None:
-            self._listeners.remove(listener)
-            if listener.stop:
-                listener.stop()
+    def partition(self, key: str) -> Address | None:
+        return self._owner(key_slot(key.encode())) if self._starts else None
 
-        return stop
+    async def publish(self, text: str) -> int:
+        """Any node passes the message on to all others; each knows its own subscriptions only."""
+        node = await self._any_node()
+        await node.publish(self.notifications.channel, text)
+        counts = await asyncio.gather(
+            *(self._subscriptions(address) for address in set(self._owners)), return_exceptions=True
+        )
+        return sum(count for count in counts if isinstance(count, int))
+
+    async def _subscriptions(self, address: Address) -> int:
+        ((_, count),) = await self._server(address).reads.pubsub_numsub(self.notifications.channel)
+        return int(count)
+
+    async def _any_node(self) -> Redis:
+        await self._look()
+        return self._server(random.choice(self._owners)).reads
 
     async def primaries(self) -> list[Redis]:
         await self._look()
@@ -107,9 +122,9 @@ class Cluster(Connections):
             await node.drop()
 
     async def aclose(self) -> None:
-        for task in (self._placing, self._looking):
-            if task:
-                await end(task)
+        await self.notifications.close()
+        if self._looking:
+            await end(self._looking)
         for node in self._nodes.values():
             await node.aclose()
 
@@ -132,7 +147,7 @@ class Cluster(Connections):
         node = self._nodes.get(address)
         if node is None:
             target = replace(self._target, kind="server", host=address[0], port=address[1])
-            node = self._nodes[address] = server(target, self._replicas, sharded=True)
+            node = self._nodes[address] = server(target, self._replicas)
         return node
 
     def _address(self, host: str | None, port: int) -> Address:
@@ -186,26 +201,4 @@ class Cluster(Connections):
         self._moved.clear()
         gone = [address for address in self._nodes if address not in self._owners]
         for address in gone:
-            if not any(listener.node == address for listener in self._listeners):
-                await self._nodes.pop(address).aclose()
-
-    async def _keep_placed(self) -> None:
-        while True:
-            heed_cancellation()
-            self._poke.clear()
-            with suppress(RedisError, OSError):
-                await self._look()
-                self._place()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_LOOK_SECONDS):
-                    await self._poke.wait()
-
-    def _place(self) -> None:
-        """Each channel is heard at the node that has its slot; where that is another one than it was, anew."""
-        for listener in self._listeners:
-            owner = self._owner(key_slot(listener.channel.encode()))
-            if owner is None or owner == listener.node:
-                continue
-            if listener.stop:
-                listener.stop()
-            listener.node, listener.stop = owner, self._server(owner).listen(listener.channel, listener.hear)
+            await self._nodes.pop(address).aclose()

@@ -5,7 +5,7 @@ whatever happens: whether to repeat it is for the client to say, with the same r
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Hashable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -24,7 +24,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoPermissionError
 
 from promptwire_service.storage.durability import NotReplicatedError
-from promptwire_service.storage.redis.bell import Bell
+from promptwire_service.storage.redis.notifications import Notifications, notify_channel
 from promptwire_service.storage.redis.problems import ANSWER_SECONDS, CONNECT_SECONDS
 from promptwire_service.storage.redis.scripts import Script
 from promptwire_service.storage.redis.target import StoreTarget
@@ -52,8 +52,8 @@ class Replicas:
 class Connections(ABC):
     """What a store needs of the servers that it is on. A key's server is the primary that has its slot."""
 
-    publish_command = "PUBLISH"
-    """What a script rings the bell with."""
+    notifications: Notifications
+    """The channel that write scripts and services publish on, and this process's subscription to it."""
     left_for_good = True
     """Whether a server that was left for another one is never the right one again."""
 
@@ -62,12 +62,19 @@ class Connections(ABC):
         """Runs a script on its key's server, a writing one once, and as durable as promised when this returns."""
 
     @abstractmethod
-    async def publish(self, channel: str, text: str) -> int:
-        """To how many connections it went."""
+    async def run_for_keys(self, script: Script, keys: Sequence[str]) -> list[tuple[Sequence[int], Any]]:
+        """Runs a script that only reads, and declares no keys, once on each server that has some of these.
+
+        Returns for each server the positions of its keys, and what the script returned, or the error it failed with.
+        """
 
     @abstractmethod
-    def listen(self, channel: str, hear: Callable[[str], None]) -> Callable[[], None]:
-        """As Bell.listen."""
+    def partition(self, key: str) -> Hashable:
+        """The server that has a key, as far as that is known."""
+
+    @abstractmethod
+    async def publish(self, text: str) -> int:
+        """Publishes to all subscriptions on the store; returns their number."""
 
     @abstractmethod
     async def primaries(self) -> list[Redis]:
@@ -84,14 +91,14 @@ class Connections(ABC):
 class Server(Connections):
     """One server, or whichever is the primary when a connection is made."""
 
-    def __init__(self, reads: Redis, writes: Redis, replicas: Replicas | None = None, *, sharded: bool = False) -> None:
-        """`sharded`: its channels are those of the slots that it has, as a Cluster's."""
+    def __init__(self, reads: Redis, writes: Redis, replicas: Replicas | None = None) -> None:
         self.reads = reads
         """Repeats a command once when the connection breaks. For what may happen twice, and for pub/sub."""
         self.writes = writes
         """Sends a command once and never again."""
         self._replicas = replicas
-        self._bell = Bell(reads, sharded)
+        db = reads.connection_pool.connection_kwargs.get("db", 0)
+        self.notifications = Notifications(notify_channel(db), self._reads)
 
     async def run(self, script: Script, key: str, *arguments: str | int, writes: bool = False) -> Any:
         if not writes:
@@ -103,11 +110,17 @@ class Server(Connections):
             await self._replicas.confirm(one)
             return answer
 
-    async def publish(self, channel: str, text: str) -> int:
-        return int(await self.reads.publish(channel, text))
+    async def run_for_keys(self, script: Script, keys: Sequence[str]) -> list[tuple[Sequence[int], Any]]:
+        return [(range(len(keys)), await script.run(self.reads, None, *keys))]
 
-    def listen(self, channel: str, hear: Callable[[str], None]) -> Callable[[], None]:
-        return self._bell.listen(channel, hear)
+    def partition(self, key: str) -> Hashable:
+        return None
+
+    async def publish(self, text: str) -> int:
+        return int(await self.reads.publish(self.notifications.channel, text))
+
+    async def _reads(self) -> Redis:
+        return self.reads
 
     async def primaries(self) -> list[Redis]:
         return [self.reads]
@@ -117,7 +130,7 @@ class Server(Connections):
             await redis.connection_pool.disconnect(inuse_connections=True)
 
     async def aclose(self) -> None:
-        await self._bell.close()
+        await self.notifications.close()
         try:
             await self.reads.aclose()
         finally:
@@ -140,12 +153,12 @@ def connect(target: StoreTarget, replicas: Replicas | None = None) -> Connection
             return server(target, replicas)
 
 
-def server(target: StoreTarget, replicas: Replicas | None = None, *, sharded: bool = False) -> Server:
+def server(target: StoreTarget, replicas: Replicas | None = None) -> Server:
     """The one server at a target's host and port, or socket."""
     if target.scheme == "unix":
         return Server(*clients(target, UnixDomainSocketConnection, path=target.path), replicas)
     connection_class = SSLConnection if target.scheme == "rediss" else Connection
-    return Server(*clients(target, connection_class, host=target.host, port=target.port), replicas, sharded=sharded)
+    return Server(*clients(target, connection_class, host=target.host, port=target.port), replicas)
 
 
 def clients(target: StoreTarget, connection_class: type[AbstractConnection], **address: Any) -> tuple[Redis, Redis]:

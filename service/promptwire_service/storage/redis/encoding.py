@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 from promptwire.domain import limits
@@ -14,6 +15,7 @@ from promptwire_service.domain.changes import (
     AliasSet,
     Change,
     LogEntry,
+    LogHead,
     PromptDeleted,
     PromptPurged,
     PromptUndeleted,
@@ -55,6 +57,17 @@ def pairs(flat: Sequence[str]) -> dict[str, str]:
 
 def revision_of(head: list[str]) -> Revision:
     return Revision(epoch=head[0], number=int(head[1]))
+
+
+def server_of(epoch: str) -> str:
+    """The part of an epoch that tells servers apart; see head() in prelude.lua."""
+    return epoch.rpartition("-")[2]
+
+
+@lru_cache(maxsize=32_768)
+def head_of(server: str, data_set: str | None, number: str | None, request_id: str | None) -> LogHead:
+    """Where a namespace stands; see read_heads.lua. Most say the same every second: they are made once."""
+    return LogHead(Revision(f"{data_set or 'empty'}-{server}", int(number or 0)), request_id or "")
 
 
 def prompt_of(row: list[Any]) -> PromptRecord:

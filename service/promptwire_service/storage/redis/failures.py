@@ -20,7 +20,7 @@ from redis.exceptions import (
     TryAgainError,
 )
 
-from promptwire_service.domain.errors import store_full, store_unavailable
+from promptwire_service.domain.errors import RegistryError, store_full, store_unavailable
 from promptwire_service.storage.durability import NotReplicatedError
 
 _log = structlog.get_logger(__name__)
@@ -66,3 +66,15 @@ def translated() -> Iterator[None]:
             raise
         _log.warning("store call failed", problem=problem, error=str(error))
         raise store_unavailable(problem) from error
+
+
+def registry_error(error: Exception) -> RegistryError:
+    """The registry's error for one that only some of what was asked for has met."""
+    try:
+        with translated():
+            raise error
+    except RegistryError as found:
+        return found
+    except Exception:
+        _log.exception("a namespace cannot be read")
+        return store_unavailable("it cannot read this namespace")

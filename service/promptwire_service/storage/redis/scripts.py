@@ -20,9 +20,12 @@ class Script:
         self._text = f"{shebang}\n{_PRELUDE}{shared}{body}"
         self._hash = hashlib.sha1(self._text.encode(), usedforsecurity=False).hexdigest()
 
-    async def run(self, redis: Redis, key: str, *arguments: str | int) -> Any:
-        """Runs it on the namespace of `key`. A server that lacks it (NOSCRIPT: nothing ran) is sent its text."""
+    async def run(self, redis: Redis, key: str | None, *arguments: str | int) -> Any:
+        """Runs it on the namespace of `key`, or on none. A server that lacks it (NOSCRIPT: nothing ran) is sent its
+        text.
+        """
+        declared = (key,) if key is not None else ()
         try:
-            return await redis.evalsha(self._hash, 1, key, *arguments)
+            return await redis.evalsha(self._hash, len(declared), *declared, *arguments)
         except NoScriptError:
-            return await redis.eval(self._text, 1, key, *arguments)
+            return await redis.eval(self._text, len(declared), *declared, *arguments)

@@ -1,23 +1,25 @@
 """The store on Redis or Valkey. Each call is one script, so each is atomic and knows the revision it answers from.
 
 A namespace's keys share the hash tag `{<namespace>}`: one slot is the unit of atomicity, order and sharding.
-`pw:{ns}:meta` (revision, id of the data set), `:names` (index), `:p:<name>` (prompt), `:a:<name>` (aliases),
-`:t:<name>` (tags), `:d:<name>` (deleted versions), `:v:<name>:<n>` (version), `:vt:<name>:<n>` (its tags),
+`pw:{ns}:meta` (revision, its request id, id of the data set), `:names` (index), `:p:<name>` (prompt), `:a:<name>`
+(aliases), `:t:<name>` (tags), `:d:<name>` (deleted versions), `:v:<name>:<n>` (version), `:vt:<name>:<n>` (its tags),
 `:i:<name>` (what includes its versions), `:x:...` (indexes, see lua/indexes.lua), `:log` (stream of changes),
-`:request:<id>` (answers kept for repeats), and channels, such as `:bell`. Kept for ever: `:h:<name>:<alias>` (how an
-alias moved), `:u:<name>:<alias>` (its undo stack, see lua/history.lua), `:audit` (every write), `:releases` (those that
-were one), `:undone` (by what), `:numbers` (where purged prompts ended). `:deleted` is what waits to be purged.
+`:request:<id>` (answers kept for repeats). Kept for ever: `:h:<name>:<alias>` (how an alias moved), `:u:<name>:<alias>`
+(its undo stack, see lua/history.lua), `:audit` (every write), `:releases` (those that were one), `:undone` (by what),
+`:numbers` (where purged prompts ended). `:deleted` is what waits to be purged. All namespaces share one channel, see
+`notifications`.
 """
 
 import json
 import uuid
-from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Hashable, Sequence
+from typing import Any, cast
 
 import structlog
+from redis.exceptions import ResponseError
 
 from promptwire.domain import limits
-from promptwire_service.domain.changes import LogPage
+from promptwire_service.domain.changes import LogHead, LogPage
 from promptwire_service.domain.errors import (
     RegistryError,
     alias_conflict,
@@ -66,17 +68,19 @@ from promptwire_service.storage.redis.encoding import (
     deleted_of,
     dependent_of,
     entry_of,
+    head_of,
     kept_of,
     moved_of,
     pairs,
     prompt_of,
     revision_of,
+    server_of,
     target_of,
     version_of,
     write_json,
     written_of,
 )
-from promptwire_service.storage.redis.failures import translated
+from promptwire_service.storage.redis.failures import registry_error, translated
 from promptwire_service.storage.redis.lineage import Lineage
 from promptwire_service.storage.redis.scripts import Script
 from promptwire_service.storage.redis.searching import Searching
@@ -106,6 +110,7 @@ _READ_KEPT = Script("read_kept")
 _LIST_DELETED = Script("list_deleted")
 _READ_DEPENDENTS = Script("read_dependents")
 _READ_LOG = Script("read_log")
+_READ_HEADS = Script("read_heads")
 _RENEW_EPOCH = Script("renew_epoch")
 
 
@@ -115,10 +120,6 @@ def meta_key(namespace: str) -> str:
 
 def _fresh_id() -> str:
     return uuid.uuid4().hex[:16]
-
-
-def channel(namespace: str, topic: str) -> str:
-    return f"pw:{{{namespace}}}:{topic}"
 
 
 class RedisStore:
@@ -146,7 +147,7 @@ class RedisStore:
                 _fresh_id(),
                 REQUEST_KEPT_SECONDS,
                 self._log_entries_kept,
-                self._connections.publish_command,
+                self._connections.notifications.channel,
                 limits.ROLLBACKS_MAX,
                 writes=True,
             )
@@ -288,15 +289,48 @@ class RedisStore:
         (head,) = await self._run(_RENEW_EPOCH, namespace, epoch, _fresh_id(), writes=True)
         return revision_of(head)
 
-    def on_bell(self, namespace: str, ring: Callable[[int], None]) -> Callable[[], None]:
-        return self.on_message(namespace, "bell", lambda text: ring(int(text or 0)))
+    async def read_heads(self, namespaces: Sequence[str]) -> list[LogHead | RegistryError]:
+        with translated():
+            answers = await self._connections.run_for_keys(_READ_HEADS, [meta_key(one) for one in namespaces])
+        heads: list[LogHead | RegistryError | None] = [None] * len(namespaces)
+        for positions, answer in answers:
+            if isinstance(answer, Exception):
+                failed = registry_error(answer)
+                for position in positions:
+                    heads[position] = failed
+                continue
+            server, *rows = answer
+            await self._refuse_replaced(server)
+            for position, row in zip(positions, rows, strict=True):
+                heads[position] = head_of(server, *row) if isinstance(row, list) else registry_error(ResponseError(row))
+        return cast(list[LogHead | RegistryError], heads)
 
-    def on_message(self, namespace: str, topic: str, hear: Callable[[str], None]) -> Callable[[], None]:
-        return self._connections.listen(channel(namespace, topic), hear)
+    def partition(self, namespace: str) -> Hashable:
+        return self._connections.partition(meta_key(namespace))
+
+    def on_notify(self, notify: Callable[[str, int], None]) -> Callable[[], None]:
+        def receive(text: str) -> None:
+            if not text:
+                notify("", 0)
+                return
+            namespace, topic, number = text.split(" ", 2)
+            if topic == "notify":
+                notify(namespace, int(number))
+
+        return self._connections.notifications.subscribe(receive)
+
+    def on_message(self, topic: str, receive: Callable[[str, str], None]) -> Callable[[], None]:
+        def receive_text(text: str) -> None:
+            if text:
+                namespace, found, message = text.split(" ", 2)
+                if found == topic:
+                    receive(namespace, message)
+
+        return self._connections.notifications.subscribe(receive_text)
 
     async def publish(self, namespace: str, topic: str, text: str) -> int:
         with translated():
-            return await self._connections.publish(channel(namespace, topic), text)
+            return await self._connections.publish(f"{namespace} {topic} {text}")
 
     async def info(self) -> StoreInfo:
         with translated():
@@ -311,11 +345,15 @@ class RedisStore:
         """What the script returns. Every script returns the head first."""
         with translated():
             answer = await self._connections.run(script, meta_key(namespace), *arguments, writes=writes)
-        if self._connections.left_for_good and not self._lineage.admits(namespace, revision_of(answer[0])):
-            _log.warning("a primary that was replaced answers again, and is not believed", namespace=namespace)
+        await self._refuse_replaced(server_of(answer[0][0]))
+        return answer
+
+    async def _refuse_replaced(self, server: str) -> None:
+        """Raises if the server that has answered was replaced by another one."""
+        if self._connections.left_for_good and not self._lineage.admits(server):
+            _log.warning("a primary that was replaced answers again, and is not believed")
             await self._connections.drop()
             raise store_unavailable("a primary that was replaced has answered")
-        return answer
 
 
 def _look_again(answer: dict[str, Any]) -> bool:

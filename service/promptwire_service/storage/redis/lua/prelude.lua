@@ -1,7 +1,7 @@
 -- Shared by every script, which it precedes. KEYS[1] is the namespace's meta key, `pw:{<namespace>}:meta`; the hash tag puts
 -- every other key of the namespace into the same slot, so that they may be built here.
-local root = string.sub(KEYS[1], 1, -5)
-local META, LOG, NAMES, BELL = KEYS[1], root .. 'log', root .. 'names', root .. 'bell'
+local root = string.sub(KEYS[1] or '', 1, -5)
+local META, LOG, NAMES = KEYS[1], root .. 'log', root .. 'names'
 local AUDIT, RELEASES, UNDONE = root .. 'audit', root .. 'releases', root .. 'undone'
 local DELETED, NUMBERS = root .. 'deleted', root .. 'numbers'
 
@@ -26,12 +26,15 @@ end
 -- Where history is: {epoch, number}. The epoch joins the data set's own random id, which FLUSHALL or an empty store takes
 -- away, with the server's replication id, which fail-over and restart change; either one alone would miss the other's case.
 -- A replica has its primary's replication id, and lags behind: it must not answer.
-local function head()
-  local meta = redis.call('HMGET', META, 'id', 'revision')
+local function server_id()
   local replication = redis.call('INFO', 'replication')
   if not string.find(replication, 'role:master', 1, true) then error({ err = 'READONLY this server is a replica now' }) end
-  local replid = string.match(replication, 'master_replid:(%x+)')
-  return { (meta[1] or 'empty') .. '-' .. string.sub(replid, 1, 16), meta[2] or '0' }
+  return string.sub(string.match(replication, 'master_replid:(%x+)'), 1, 16)
+end
+
+local function head()
+  local meta = redis.call('HMGET', META, 'id', 'revision')
+  return { (meta[1] or 'empty') .. '-' .. server_id(), meta[2] or '0' }
 end
 
 local function prompt_row(name)

@@ -1,9 +1,9 @@
 #!lua
 -- Carries out one write whole or not at all, once per request id. ARGV: [1] the request as JSON, [2] a fresh random id for a
 -- data set that has none yet, [3] how long an answer is kept for repeats, in seconds, [4] about how many log entries to keep,
--- [5] PUBLISH or, on a Cluster, SPUBLISH, [6] most entries of an alias's undo stack. Returns {head, answer as JSON: {revision, time, results, ...} or {error, ...}}. Redis
--- refuses the script before its first line when it is out of memory, read-only or unable to persist, and never stops it half
--- way.
+-- [5] the channel of notifications, [6] most entries of an alias's undo stack. Returns {head, answer as JSON: {revision, time,
+-- results, ...} or {error, ...}}. Redis refuses the script before its first line when it is out of memory, read-only or unable to
+-- persist, and never stops it half way.
 local request = cjson.decode(ARGV[1])
 local answer_key = root .. 'request:' .. request.request_id
 
@@ -490,6 +490,7 @@ end
 
 if #changes > 0 then
   set(META, 'revision', revision)
+  set(META, 'request_id', request.request_id)
   if not get(META, 'id') then set(META, 'id', ARGV[2]) end
   local encoded = cjson.encode(changes)
   local entry = { 'time', time, 'actor', request.actor, 'reason', request.reason, 'request_id', request.request_id }
@@ -501,7 +502,7 @@ if #changes > 0 then
   local kept = for_ever(encoded)
   defer('XADD', AUDIT, revision .. '-0', 'changes', kept, unpack(entry))
   if request.release then defer('XADD', RELEASES, revision .. '-0', 'changes', kept, unpack(entry)) end
-  defer(ARGV[5], BELL, revision)
+  defer('PUBLISH', ARGV[5], string.match(root, '^pw:{(.*)}:$') .. ' notify ' .. revision)
   flush()
   for key, move in pairs(moved) do keep_in_stack(key, move, revision, tonumber(ARGV[6])) end
 end
