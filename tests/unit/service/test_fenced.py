@@ -202,7 +202,8 @@ async def test_a_fill_that_all_have_left_and_that_heeds_no_cancellation_is_not_k
             except asyncio.CancelledError:
                 source.gate.set()
 
-    cache: FencedCache[str, int] = FencedCache({}, fill)
+    cache: FencedCache[str, int] = FencedCache({}, fill, lambda key: "n")
+    cache.restart("n")
     source.gate.clear()
     waiting = asyncio.create_task(cache.get("k"))
     await started(source, 1)

@@ -314,4 +314,4 @@ async def test_a_drain_says_goodbye_to_everybody_and_lets_others_have_their_turn
             turns += 1
         assert turns > 3
         for watcher in watchers:
-            assert isinstance(watcher._take()[-1], Goodbye)
+            assert isinstance(list(watcher._take())[-1], Goodbye)
