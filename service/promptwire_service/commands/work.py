@@ -6,7 +6,7 @@ its caller's deadline is over or the caller is gone, ends at its next step.
 
 import asyncio
 import time
-from collections.abc import Generator
+from collections.abc import AsyncIterator, Callable, Generator, Iterable
 from typing import Final, TypeVar
 
 T = TypeVar("T")
@@ -69,3 +69,11 @@ class Work:
                 result: T = end.value
                 return result
             await self.add(units)
+
+
+async def in_steps(turns: Turns, items: Iterable[T], units: Callable[[T], int]) -> AsyncIterator[T]:
+    """The items, for somebody who does so much work with each: others are served in between."""
+    work = Work(turns, 0)
+    for item in items:
+        yield item
+        await work.add(units(item))

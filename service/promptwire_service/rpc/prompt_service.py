@@ -17,6 +17,7 @@ from promptwire_service.commands.resolve_at import resolve_at
 from promptwire_service.commands.set_alias import set_alias
 from promptwire_service.commands.set_alias_split import set_alias_split
 from promptwire_service.commands.set_tags import set_tags
+from promptwire_service.commands.work import in_steps
 from promptwire_service.rpc import translate
 from promptwire_service.rpc.binding import Context
 from promptwire_service.rpc.memo import ResolveMemo
@@ -94,8 +95,9 @@ class PromptService:
             page_size=request.page_size,
             page_token=request.page_token,
         )
+        versions = in_steps(self._registry.turns, page.versions, translate.version_units)
         return pb.ListPromptVersionsResponse(
-            versions=(translate.version(one, page.prompt.aliases_of(one.version)) for one in page.versions),
+            versions=[translate.version(one, page.prompt.aliases_of(one.version)) async for one in versions],
             next_page_token=page.next_page_token,
             info=translate.read_info(page.revision, 0.0),
         )

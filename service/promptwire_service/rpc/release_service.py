@@ -1,5 +1,8 @@
 """promptwire.v1.PromptService: history, roll-backs, releases, deletions, dependents; each method is its command."""
 
+from collections.abc import AsyncIterator, Iterable
+from typing import Final
+
 from promptwire.domain.splits import plain
 from promptwire.v1 import prompt_service_pb2 as pb
 from promptwire_service.commands.context import Registry
@@ -11,9 +14,14 @@ from promptwire_service.commands.list_dependents import list_dependents
 from promptwire_service.commands.list_kept import list_audit, list_releases
 from promptwire_service.commands.release import release, undo_release
 from promptwire_service.commands.rollback_alias import rollback_alias
+from promptwire_service.commands.work import in_steps
+from promptwire_service.domain.kept import KeptWrite
 from promptwire_service.rpc import kept, translate
 from promptwire_service.rpc.binding import Context
 from promptwire_service.rpc.wire_values import time_ms_of
+
+_CHANGE_UNITS: Final = 25
+"""Work of making a change a message."""
 
 
 class ReleaseService:
@@ -22,6 +30,9 @@ class ReleaseService:
     def __init__(self, registry: Registry, retention_seconds: float) -> None:
         self._registry = registry
         self._retention_ms = int(retention_seconds * 1_000)
+
+    def _in_steps(self, writes: Iterable[KeptWrite]) -> AsyncIterator[KeptWrite]:
+        return in_steps(self._registry.turns, writes, lambda one: 100 + _CHANGE_UNITS * len(one.entry.changes))
 
     async def rollback_alias(self, request: pb.RollbackAliasRequest, _: Context) -> pb.RollbackAliasResponse:
         written = await rollback_alias(
@@ -154,7 +165,7 @@ class ReleaseService:
             page_token=request.page_token,
         )
         return pb.ListReleasesResponse(
-            releases=(kept.write(one, page.revision.epoch) for one in page.writes),
+            releases=[kept.write(one, page.revision.epoch) async for one in self._in_steps(page.writes)],
             next_page_token=page.next_page_token,
             info=translate.read_info(page.revision, 0.0),
         )
@@ -168,7 +179,7 @@ class ReleaseService:
             page_token=request.page_token,
         )
         return pb.ListAuditResponse(
-            writes=(kept.write(one, page.revision.epoch) for one in page.writes),
+            writes=[kept.write(one, page.revision.epoch) async for one in self._in_steps(page.writes)],
             next_page_token=page.next_page_token,
             info=translate.read_info(page.revision, 0.0),
         )

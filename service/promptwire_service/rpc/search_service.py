@@ -4,6 +4,7 @@ from promptwire.v1 import prompt_service_pb2 as pb
 from promptwire_service.commands.context import Registry
 from promptwire_service.commands.search_prompts import search_prompts
 from promptwire_service.commands.search_versions import search_versions
+from promptwire_service.commands.work import in_steps
 from promptwire_service.rpc import translate
 from promptwire_service.rpc.binding import Context
 
@@ -23,8 +24,9 @@ class SearchService:
             page_size=request.page_size,
             page_token=request.page_token,
         )
+        rows = in_steps(self._registry.turns, page.rows, lambda row: translate.version_units(row.version))
         return pb.SearchVersionsResponse(
-            versions=(translate.version(row.version, row.aliases) for row in page.rows),
+            versions=[translate.version(row.version, row.aliases) async for row in rows],
             next_page_token=page.next_page_token,
             info=translate.read_info(page.revision, 0.0),
         )

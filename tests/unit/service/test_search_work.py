@@ -13,7 +13,7 @@ from promptwire_service.commands.context import Registry
 from promptwire_service.commands.search_prompts import search_prompts
 from promptwire_service.commands.search_versions import FoundVersionsPage, search_versions
 from promptwire_service.commands.sorted_lists import SortedList, SortedLists
-from promptwire_service.commands.work import STEP_UNITS, Turns, Work
+from promptwire_service.commands.work import STEP_UNITS, Turns, Work, in_steps
 from promptwire_service.domain.errors import RegistryError
 from promptwire_service.domain.operations import DeletePrompt, Operation, Register, SetTags, Write
 from promptwire_service.domain.records import Revision
@@ -219,3 +219,11 @@ async def test_of_several_searches_one_does_a_step_in_a_turn_of_the_loop() -> No
         done += 1
     assert len(steps) == 15
     assert {*steps[:3]} == {0, 1, 2}, "they take turns"
+
+
+async def test_what_is_worked_through_in_steps_lets_others_in_after_each_that_is_large() -> None:
+    turns = Turns()
+    sizes = [1, 1, 2 * STEP_UNITS, 1, STEP_UNITS]
+    seen = [(size, turns.taken) async for size in in_steps(turns, sizes, lambda size: size)]
+    assert seen == [(1, 0), (1, 0), (2 * STEP_UNITS, 0), (1, 1), (STEP_UNITS, 1)]
+    assert turns.taken == 2
