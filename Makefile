@@ -6,7 +6,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help serve demo test test-mlflow-oldest check bench protos format lock soak faults clean
+.PHONY: help serve demo test test-mlflow-oldest check bench protos format lock soak faults fuzz clean
 
 help: ## List what one can do
 	@echo 'make TARGET [ARGS="..."] [PYTHON=python3.x]'
@@ -29,6 +29,9 @@ soak: .venv/.dev-stamp ## Run the tests that take minutes
 
 faults: .venv/.dev-stamp ## Break what can break under load and check what is promised; MINUTES=30 SEED=n, or KILLS=1000
 	@$(BIN)/python -m tests.faults $(if $(KILLS),--kills $(KILLS),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+fuzz: .venv/.dev-stamp ## Attack everything that takes input; SECONDS=600 SEED=n, or ARGS="--only filters"
+	@$(BIN)/python -m tests.fuzz $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 check: .venv/.dev-stamp .venv-protos/.stamp ## Check format, lint, types, imports, protos, generated code up to date
 	$(BIN)/ruff format --check .

@@ -222,7 +222,7 @@ class AsyncClient:
 
     async def set_prompt_tag(self, name: str, key: str, value: str) -> Revision:
         """See Client.set_prompt_tag."""
-        return await self.set_prompt_tags(name, {key: value})
+        return await self.set_prompt_tags(name, {checks.text(key, "key"): value})
 
     async def set_prompt_tags(self, name: str, tags: Mapping[str, str]) -> Revision:
         """See Client.set_prompt_tags."""
@@ -238,7 +238,7 @@ class AsyncClient:
 
     async def set_prompt_version_tag(self, name: str, version: int, key: str, value: str) -> Revision:
         """See Client.set_prompt_version_tag."""
-        return await self.set_prompt_version_tags(name, version, {key: value})
+        return await self.set_prompt_version_tags(name, version, {checks.text(key, "key"): value})
 
     async def set_prompt_version_tags(self, name: str, version: int, tags: Mapping[str, str]) -> Revision:
         """See Client.set_prompt_version_tags."""

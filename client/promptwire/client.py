@@ -290,7 +290,7 @@ class Client:
 
     def set_prompt_tag(self, name: str, key: str, value: str) -> Revision:
         """Sets one tag of the prompt itself. Raises PromptNotFoundError."""
-        return self.set_prompt_tags(name, {key: value})
+        return self.set_prompt_tags(name, {checks.text(key, "key"): value})
 
     def set_prompt_tags(self, name: str, tags: Mapping[str, str]) -> Revision:
         """Sets tags of the prompt itself; others stay. Raises PromptNotFoundError."""
@@ -306,7 +306,7 @@ class Client:
 
     def set_prompt_version_tag(self, name: str, version: int, key: str, value: str) -> Revision:
         """Sets one tag of one version. Raises VersionNotFoundError, PromptNotFoundError."""
-        return self.set_prompt_version_tags(name, version, {key: value})
+        return self.set_prompt_version_tags(name, version, {checks.text(key, "key"): value})
 
     def set_prompt_version_tags(self, name: str, version: int, tags: Mapping[str, str]) -> Revision:
         """Sets tags of one version; others stay. Raises VersionNotFoundError, PromptNotFoundError."""

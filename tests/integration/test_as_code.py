@@ -4,12 +4,14 @@ import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from typer.testing import CliRunner, Result
 
 import promptwire
+from promptwire._core import decoding
 from promptwire.cli.app import app
 from promptwire.files import plan, registry, restore
 from promptwire.files.folder import read_folder
@@ -264,6 +266,28 @@ def test_exports_of_anything_come_back_byte_for_byte(
             assert [one.content for one in file.versions] == [one.content for one in prompt.versions]
             assert [dict(one.tags) for one in file.versions] == [dict(one.tags) for one in prompt.versions]
     assert texts[0] == texts[1]
+
+
+@pytest.mark.parametrize("extra", [(), ("--all-versions",)])
+def test_a_prompt_that_cannot_be_exported_is_named_and_does_not_stop_the_others(
+    filled: promptwire.Client, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, extra: tuple[str, ...]
+) -> None:
+    decode = decoding.prompt_version
+
+    def cannot_read(message: Any, *more: Any) -> promptwire.PromptVersion:
+        if message.name == "general":
+            raise promptwire.PromptwireError("prompts:/general/1 has a kind of template that this client does not know")
+        return decode(message, *more)
+
+    monkeypatch.setattr(decoding, "prompt_version", cannot_read)
+    done = run("export", tmp_path, *extra)
+    assert (done.exit_code, list(tree(tmp_path))) == (1, ["support/billing.prompt.yaml"])
+    assert "general is not exported: prompts:/general/1 has a kind of template" in done.stderr
+    assert "1 written, 0 unchanged" in done.stdout
+    (failed,) = json.loads(run("export", tmp_path, "--json", *extra).stdout)["failed"]
+    assert failed["name"] == "general"
+    monkeypatch.undo()
+    assert run("export", tmp_path, *extra).exit_code == 0
 
 
 def test_read_folder_gives_what_was_exported(filled: promptwire.Client, run: Run, tmp_path: Path) -> None:

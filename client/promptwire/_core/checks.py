@@ -7,7 +7,7 @@ import math
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 from promptwire.domain import limits
@@ -18,6 +18,7 @@ from promptwire.domain.violations import InvalidValueError, shape, shown
 from promptwire.errors import InvalidArgumentError
 from promptwire.values import Revision
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _METRIC = re.compile(rf"[A-Za-z0-9_.\-/]{{1,{limits.METRIC_MAX_CHARS}}}\Z")
 _NANOSECONDS_MIN = 100_000_000_000_000_000
 
@@ -82,9 +83,9 @@ def moment(value: object, field: str) -> int:
     if isinstance(value, datetime):
         if value.tzinfo is None:
             raise invalid(field, "must have a time zone, e.g. datetime.now(timezone.utc); got one without")
-        if (milliseconds := value.timestamp() * 1_000) < 0:
+        if (milliseconds := (value - _EPOCH) // timedelta(milliseconds=1)) < 0:
             raise invalid(field, f"must not be before 1970; got {value.isoformat()}")
-        return int(milliseconds)
+        return milliseconds
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
         raise invalid(field, f"must be a datetime, or milliseconds since 1970; got {shown(value)}")
     if 0 < value < limits.TIME_MIN_MS:
@@ -170,6 +171,12 @@ def tags(value: object, field: str = "tags") -> dict[str, str]:
     if not isinstance(value, Mapping):
         raise invalid(field, f"must be a mapping of str to str; got {type(value).__name__}")
     return {text(key, field): text(item, f"{field}[{key!r}]") for key, item in value.items()}
+
+
+def several(value: object, field: str) -> list[Any]:
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise invalid(field, f"must be a list; got {type(value).__name__}")
+    return list(value)
 
 
 def texts(value: object, field: str) -> list[str]:

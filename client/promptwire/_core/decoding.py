@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Mapping
+from typing import Any
 
 from promptwire._core.followed import Record, alias_of
 from promptwire._core.lease import Lease
 from promptwire._core.split_alias import Meaning, SplitAlias
 from promptwire.diffs import DiffHunk, DiffLine, DiffPart, DiffSegment, DiffSide, PromptDiff
-from promptwire.domain.content import SYNTAXES
+from promptwire.domain.content import SYNTAXES, Content
 from promptwire.domain.diffs import PartKind, SegmentKind
 from promptwire.domain.references import parse_reference
 from promptwire.domain.splits import Split
@@ -60,7 +61,7 @@ def prompt_version(
     return PromptVersion(
         name=message.name,
         version=message.version,
-        template=read_only(json.loads(content.messages_json)) if content.messages_json else content.text,
+        template=_template(content, uri),
         variables=tuple(message.variables),
         commit_message=message.commit_message,
         tags=ReadOnlyDict(message.tags),
@@ -79,6 +80,18 @@ def prompt_version(
         _token=message.token,
         _lease=lease,
     )
+
+
+def _template(content: Content, uri: str) -> Any:
+    if not content.messages_json:
+        return content.text
+    try:
+        messages = json.loads(content.messages_json)
+        if isinstance(messages, list):
+            return read_only(messages)
+    except (ValueError, RecursionError) as error:
+        raise PromptwireError(f"{uri} has messages that are not JSON: {error}", "UNKNOWN_TEMPLATE") from error
+    raise PromptwireError(f"{uri} has messages that are no JSON array", "UNKNOWN_TEMPLATE")
 
 
 def dependent(message: prompt_service_pb2.Dependent) -> Dependent:

@@ -14,7 +14,7 @@ def steps_of(steps: Mapping[str, int | None] | Iterable[Register | Move]) -> lis
     """Raises InvalidArgumentError, naming the step."""
     if isinstance(steps, Mapping):
         return [_step(step, "steps") for step in _moves(steps)]
-    return [_step(step, f"steps[{index}]") for index, step in enumerate(steps)]
+    return [_step(step, f"steps[{index}]") for index, step in enumerate(checks.several(steps, "steps"))]
 
 
 def _moves(steps: Mapping[str, int | None]) -> Iterator[Move]:

@@ -9,6 +9,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import secrets
 import stat
 import time
@@ -22,7 +23,10 @@ from google.protobuf.message import DecodeError
 from promptwire._core import decoding
 from promptwire._core.followed import alias_of
 from promptwire._core.split_alias import Meaning, SplitAlias
+from promptwire.domain.content import check_content
 from promptwire.domain.references import Selector
+from promptwire.domain.templates import messages_of
+from promptwire.domain.violations import InvalidValueError
 from promptwire.errors import PromptwireError
 from promptwire.prompt_version import PromptVersion
 from promptwire.v1 import common_pb2, prompt_service_pb2
@@ -39,6 +43,7 @@ UNKNOWN_TIME = 0.0
 _MAGIC = "promptwire-snapshot"
 _DIGEST_BYTES = hashlib.sha256().digest_size
 _LOCK_SECONDS = 3.0
+_SELECTOR = re.compile(r"(?:@[A-Za-z0-9_-]+|/[1-9][0-9]{0,18})\Z")
 
 
 class Refused(Exception):
@@ -76,7 +81,12 @@ class Entry:
         if number is None or message is None or message.name != self.name:
             return None
         message.aliases[:] = record.aliases_of(number)
-        return decoding.prompt_version(message, alias=alias_of(selector))
+        version = decoding.prompt_version(message, alias=alias_of(selector))
+        # A digest tells that it was not damaged, not that a service has ever accepted it.
+        messages_of(version.content)
+        if wrong := check_content(version.content):
+            raise InvalidValueError(wrong)
+        return version
 
 
 Entries = dict[str, Entry]
@@ -149,33 +159,54 @@ def _parse(data: bytes, target: str, namespace: str, now: float) -> Entries:
         if header["magic"] != _MAGIC:
             raise Refused("it is not a snapshot of prompts")
         if header["format"] > FORMAT:
-            raise RefusedAsNewer(f"its format, {header['format']}, is newer than this client's, {FORMAT}")
+            raise RefusedAsNewer(f"its format, {header['format']!r:.40}, is newer than this client's, {FORMAT}")
         if hashlib.sha256(content).digest() != data[-_DIGEST_BYTES:]:
             raise Refused("it is damaged: its checksum is not that of its content")
         if (header["target"], header["namespace"]) != (target, namespace):
-            raise Refused(f"it is of {header['target']} namespace={header['namespace']!r}")
+            raise Refused(f"it is of {header['target']!r:.80} namespace={header['namespace']!r:.80}")
         index_end = data.index(b"\n", header_end) + 1
         index = json.loads(data[header_end:index_end])
         entries = {one.name: one for one in _entries(index, content[index_end:], now)}
-    except (ValueError, KeyError, TypeError) as error:
-        raise Refused(f"it is damaged: {error!r}") from error
-    if len(entries) != header["count"]:
-        raise Refused(f"it is damaged: it should hold {header['count']} prompts, and holds {len(entries)}")
+        if len(entries) != header["count"]:
+            raise Refused(f"it is damaged: it should hold {header['count']!r:.40} prompts, and holds {len(entries)}")
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise Refused(f"it is damaged: {error!r:.200}") from error
     return entries
 
 
 def _entries(index: Iterable[list[Any]], states: memoryview, now: float) -> Iterator[Entry]:
+    """Raises ValueError or TypeError for rows that no client has written, whatever their checksum."""
     at = 0
-    for name, epoch, revision, etag, confirmed_at, selectors, length in index:
-        followed = {selector: _possible(told_at, now) for selector, told_at in selectors.items()}
-        state = bytes(states[at : at + length])
+    for row in index:
+        match row:
+            case [
+                str(name),
+                str(epoch),
+                int(revision),
+                int(etag),
+                int() | float() as confirmed_at,
+                dict(selectors),
+                int(size),
+            ]:
+                followed = {_checked(selector): _possible(told_at, now) for selector, told_at in selectors.items()}
+            case _:
+                raise ValueError("a row of its index is not one of a prompt")
+        if not 0 <= size <= len(states) - at:
+            raise ValueError(f"it has no room for {size} bytes of a prompt")
+        state = bytes(states[at : at + size])
         yield Entry(name, Revision(epoch, revision), etag, _possible(confirmed_at, now), followed, state)
-        at += length
+        at += size
+
+
+def _checked(selector: str) -> str:
+    if not _SELECTOR.match(selector):
+        raise ValueError(f"{selector!r:.60} is not a selector")
+    return selector
 
 
 def _possible(confirmed_at: float, now: float) -> float:
     """A clock that went back must not make what is old look fresh."""
-    return float(confirmed_at) if confirmed_at <= now else UNKNOWN_TIME
+    return float(confirmed_at) if 0 <= confirmed_at <= now else UNKNOWN_TIME
 
 
 def merge(held: Entries, ours: Iterable[Entry], now: float) -> Entries:
@@ -200,7 +231,10 @@ def _united(our: Entry, theirs: Entry) -> Entry:
         confirmed_at = max(newer.confirmed_at, older.confirmed_at)
     state = newer.state
     if older.state and older.state != newer.state:
-        state = _with_bodies_of(newer.state, older.state, selectors)
+        try:
+            state = _with_bodies_of(newer.state, older.state, selectors)
+        except READ_ERRORS:  # theirs: it cannot be used
+            return our
     return replace(newer, selectors=selectors, confirmed_at=confirmed_at, state=state)
 
 

@@ -1,8 +1,9 @@
 """`promptwire export`, `plan`, `apply` and `import`: a namespace as a folder of files. See docs/prompts-as-code.md."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,12 +13,13 @@ from promptwire.cli.diff import unified_text
 from promptwire.cli.failures import REFUSED, UsageError
 from promptwire.cli.progress import bar
 from promptwire.cli.session import Session, command
+from promptwire.errors import PromptwireError, UnavailableError
 
 if TYPE_CHECKING:
     from promptwire.client import Client
     from promptwire.files.plan import Plan
     from promptwire.files.prompt_file import PromptFile
-    from promptwire.values import Release
+    from promptwire.values import Prompt, Release
 
 Folder = Annotated[Path, typer.Argument(help="Folder of .prompt.yaml files.", metavar="DIR", show_default=False)]
 Aliases = Annotated[
@@ -34,15 +36,22 @@ def export(
     ] = False,
     prune: Annotated[bool, typer.Option("--prune", help="Remove the files of prompts that are there no more.")] = False,
 ) -> None:
-    """Write a namespace into a folder, a readable file a prompt; files that are right already are not touched."""
+    """Write a namespace into a folder, a readable file a prompt; files that are right already are not touched.
+
+    A prompt that cannot be exported is named, the others are written, and the exit code is 1.
+    """
     with files_named(), session.client() as client:
         counts = _export(session, client, folder, prefix, all_versions=all_versions, prune=prune)
     if session.out.json:
         session.out.document(counts)
-        return
-    for alias in counts["splits"]:
-        session.out.note(f"{alias} left out: only --all-versions keeps splits")
-    session.out.line(f"{folder}: {counts['written']} written, {counts['unchanged']} unchanged, {_gone(counts)}")
+    else:
+        for alias in counts["splits"]:
+            session.out.note(f"{alias} left out: only --all-versions keeps splits")
+        for one in counts["failed"]:
+            session.out.error(f"{one['name']} is not exported: {one['problem']}")
+        session.out.line(f"{folder}: {counts['written']} written, {counts['unchanged']} unchanged, {_gone(counts)}")
+    if counts["failed"]:
+        raise typer.Exit(REFUSED)
 
 
 def _gone(counts: dict[str, Any]) -> str:
@@ -56,36 +65,44 @@ def _export(
 ) -> dict[str, Any]:
     from promptwire.files import folder as folders
     from promptwire.files import registry
-    from promptwire.files.prompt_file import write
+    from promptwire.files.prompt_file import write_checked
 
     held = registry.prompts(client, prefix)
     # A file's place may depend on all prompts' names, also of those that are not exported now.
     places, here = folders.places(folder, registry.prompts(client) if prefix else held)
     written = 0
+    failed: list[dict[str, str]] = []
     with bar("export", len(held), shown=not session.out.json) as advance:
-        for prompt in _exported(client, held, all_versions=all_versions):
-            written += folders.write_file(folder, places[prompt.name], write(prompt))
+        for prompt, make_file in _exported(client, held, all_versions=all_versions):
+            try:
+                written += folders.write_file(folder, places[prompt.name], write_checked(make_file()))
+            except UnavailableError:
+                raise
+            except PromptwireError as error:
+                failed.append({"name": prompt.name, "problem": str(error)})
             advance(1)
     stale = [path for name, path in here.items() if name not in held and name.startswith(prefix)]
     for path in stale if prune else ():
         path.unlink()
     return {
         "written": written,
-        "unchanged": len(held) - written,
+        "unchanged": len(held) - written - len(failed),
+        "failed": failed,
         "removed": [str(path) for path in stale] if prune else [],
         "stale": [] if prune else [str(path) for path in stale],
         "splits": [] if all_versions else [f"{one.name}@{alias}" for one in held.values() for alias in one.splits],
     }
 
 
-def _exported(client: "Client", held: dict[str, Any], *, all_versions: bool) -> Iterator["PromptFile"]:
+def _exported(
+    client: "Client", held: dict[str, "Prompt"], *, all_versions: bool
+) -> Iterator[tuple["Prompt", Callable[[], "PromptFile"]]]:
     from promptwire.files import registry
 
     if all_versions:
-        yield from (registry.whole_file(client, prompt) for prompt in held.values())
+        yield from ((prompt, partial(registry.whole_file, client, prompt)) for prompt in held.values())
     else:
-        newest = registry.newest(client, held.values())
-        yield from (registry.newest_file(held[version.name], version) for version in newest)
+        yield from registry.newest_files(client, held.values())
 
 
 def plan(

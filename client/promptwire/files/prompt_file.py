@@ -131,6 +131,14 @@ def write(prompt: PromptFile) -> str:
     return "---\n".join(documents)
 
 
+def write_checked(prompt: PromptFile) -> str:
+    """Returns the file's text. Raises FileError unless it says the same when it is read: else it were no backup."""
+    text = write(prompt)
+    if replace(read(text, prompt.path), path=prompt.path) != prompt:
+        raise FileError(prompt.path or prompt.name, 0, "", "would not read back as it is")
+    return text
+
+
 def read(text: str, path: str) -> PromptFile:
     """Raises FileError, which names the line and the field."""
     documents = list(read_documents(text, path))

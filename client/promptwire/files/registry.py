@@ -1,8 +1,10 @@
 """What the registry holds, read for comparing it with files, many prompts in a round trip."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from promptwire.errors import PromptwireError, UnavailableError
 from promptwire.files.prompt_file import NEWEST, FileSplit, FileVersion, PromptFile, content_of
 from promptwire.prompt_version import PromptVersion
 from promptwire.values import Prompt
@@ -25,6 +27,28 @@ def newest(client: "Client", wanted: Iterable[Prompt]) -> Iterator[PromptVersion
     """The newest version of each, as the list told it."""
     for some in batches(list(wanted), _BATCH):
         yield from client.load_prompts([f"{prompt.name}/{prompt.latest_version}" for prompt in some])
+
+
+def newest_files(client: "Client", wanted: Iterable[Prompt]) -> Iterator[tuple[Prompt, Callable[[], PromptFile]]]:
+    """The file of each with the newest version alone, when it is called: one that fails does not stop the others.
+
+    Raises UnavailableError.
+    """
+    for some in batches(list(wanted), _BATCH):
+        try:
+            loaded = list(newest(client, some))
+        except UnavailableError:
+            raise
+        except PromptwireError:
+            yield from ((prompt, partial(_newest_alone, client, prompt)) for prompt in some)
+        else:
+            yield from (
+                (prompt, partial(newest_file, prompt, version)) for prompt, version in zip(some, loaded, strict=True)
+            )
+
+
+def _newest_alone(client: "Client", prompt: Prompt) -> PromptFile:
+    return newest_file(prompt, next(newest(client, [prompt])))
 
 
 def newest_file(prompt: Prompt, version: PromptVersion) -> PromptFile:

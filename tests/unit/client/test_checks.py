@@ -24,6 +24,7 @@ def test_a_moment_is_a_datetime_or_milliseconds() -> None:
     assert checks.moment(datetime.fromtimestamp(NOW, UTC), "at") == 1_764_344_000_500
     assert checks.moment(1_764_344_000_500, "at") == 1_764_344_000_500
     assert checks.moment(datetime(1970, 1, 2, tzinfo=UTC), "at") == 86_400_000
+    assert checks.moment(datetime.max.replace(tzinfo=UTC), "at") == 253_402_300_799_999
     assert checks.moment(0, "at") == 0
 
 
