@@ -299,6 +299,41 @@ async def test_a_data_directory_that_cannot_be_used_is_named(tmp_path: Path, pat
     assert says in message
 
 
+async def test_a_data_directory_that_others_could_exchange_is_refused(tmp_path: Path) -> None:
+    open_to_all = tmp_path / "open"
+    open_to_all.mkdir()
+    open_to_all.chmod(0o777)
+    with pytest.raises(StoreRefusedError, match=f"everybody may write into it; run: chmod o-w {open_to_all}"):
+        await EmbeddedServer(open_to_all).start()
+    outside, linked = tmp_path / "outside", tmp_path / "linked"
+    outside.mkdir()
+    linked.mkdir()
+    (linked / "store").symlink_to(outside)
+    with pytest.raises(StoreRefusedError, match="is not a directory of the user with id"):
+        await EmbeddedServer(linked).start()
+    assert list(outside.iterdir()) == []
+
+
+async def test_a_lock_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
+    outside, directory = tmp_path / "outside", tmp_path / "data"
+    outside.write_text("precious")
+    directory.mkdir()
+    (directory / "lock").symlink_to(outside)
+    with pytest.raises(StoreRefusedError, match="lock is a symbolic link"):
+        await EmbeddedServer(directory).start()
+    assert outside.read_text() == "precious"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a directory of another user")
+async def test_a_data_directory_of_another_user_is_refused(tmp_path: Path) -> None:
+    for place in (tmp_path / "data", tmp_path / "data" / "store"):
+        place.mkdir()
+        os.chown(place, 65_534, -1)
+        with pytest.raises(StoreRefusedError, match=r"65534|is not a directory of the user with id 0"):
+            await EmbeddedServer(tmp_path / "data").start()
+        os.chown(place, 0, -1)
+
+
 @pytest.mark.parametrize("broken", ["appendonly.aof.1.incr.aof", "appendonly.aof.manifest"])
 async def test_data_that_cannot_be_read_is_refused_with_what_valkey_says(tmp_path: Path, broken: str) -> None:
     async with EmbeddedServer(tmp_path) as server, connected(server) as connections:
@@ -312,7 +347,7 @@ async def test_data_that_cannot_be_read_is_refused_with_what_valkey_says(tmp_pat
     message = str(refusal.value)
     assert "\n" not in message
     assert re.search(r"the embedded store did not start: .*(append only|AOF).* \(exit code 1\)", message, re.I)
-    assert message.endswith(f"(log: {tmp_path}/valkey.log)")
+    assert message.endswith(f"(log: {tmp_path}/store/valkey.log)")
     assert not is_locked(tmp_path)
     # Once it is repaired, the same directory starts.
     path.write_bytes(content)
@@ -330,11 +365,12 @@ async def test_half_a_record_at_the_end_is_cut_off(tmp_path: Path) -> None:
 
 
 async def test_a_long_log_is_put_aside(tmp_path: Path) -> None:
-    log = tmp_path / "valkey.log"
+    log = tmp_path / "store" / "valkey.log"
+    log.parent.mkdir()
     log.write_bytes(b"x" * (MAX_BYTES + 1))
     async with EmbeddedServer(tmp_path):
         assert log.stat().st_size < MAX_BYTES
-        assert (tmp_path / "valkey.log.1").stat().st_size > MAX_BYTES
+        assert (tmp_path / "store" / "valkey.log.1").stat().st_size > MAX_BYTES
 
 
 async def test_opening_the_embedded_store_gives_connections_and_facts(tmp_path: Path) -> None:

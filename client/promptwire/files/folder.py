@@ -1,10 +1,13 @@
 """A folder of prompt files: which file a prompt has, reading them all, and writing none outside it."""
 
+import errno
 import hashlib
 import os
+import secrets
 import stat
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -16,6 +19,7 @@ SUFFIX: Final = ".prompt.yaml"
 FILE_MAX_BYTES: Final = 256 << 20
 
 _SEGMENT_MAX_CHARS: Final = 100
+_DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _RESERVED: Final = {"con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in range(10))}
 """Names of devices, which Windows takes for files in every folder."""
 
@@ -113,41 +117,82 @@ def read_folder(folder: Path) -> Iterator[Found]:
 
 
 def read_file(path: Path) -> str:
-    """Raises FileError. A link is refused: it may lead out of the folder."""
+    """Returns a file's text. Raises FileError, also for a link: it may lead out of the folder."""
     try:
-        status = path.lstat()
-        if not stat.S_ISREG(status.st_mode):
-            raise FileError(str(path), 0, "", "is no plain file")
-        if status.st_size > FILE_MAX_BYTES:
-            raise FileError(str(path), 0, "", f"is over {FILE_MAX_BYTES:,} bytes")
-        return path.read_bytes().decode()
+        return _read(path, path, None).decode()
     except UnicodeDecodeError as error:
         raise FileError(str(path), 0, "", f"is not UTF-8: byte at offset {error.start}") from error
     except OSError as error:
         raise FileError(str(path), 0, "", f"cannot be read: {error.strerror}") from error
 
 
+def _read(path: Path, name: Path | str, directory: int | None) -> bytes:
+    """Returns a file's bytes: `name` is looked up below a directory's descriptor, if there is one."""
+    try:
+        # Does not wait for the writer of what may be a pipe.
+        descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise FileError(str(path), 0, "", "is a link, not a plain file") from error
+        raise
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise FileError(str(path), 0, "", "is not a plain file")
+        data = file.read(FILE_MAX_BYTES + 1) if status.st_size <= FILE_MAX_BYTES else b""
+        if status.st_size > FILE_MAX_BYTES or len(data) > FILE_MAX_BYTES:
+            raise FileError(str(path), 0, "", f"is over {FILE_MAX_BYTES:,} bytes")
+        return data
+
+
 def write_file(folder: Path, relative: str, text: str) -> bool:
-    """Whole or not at all; False when it is that already. Raises FileError rather than write outside the folder."""
-    path = folder
-    for part in relative.split("/")[:-1]:
-        path /= part
-        if path.is_symlink():
-            raise FileError(str(path), 0, "", "is a link; nothing is written through it")
-    path /= relative.rpartition("/")[2]
+    """Writes a file below the folder, whole or not at all; returns False if it has that text already.
+
+    Raises FileError rather than write through a link, also one that somebody plants meanwhile: every folder is opened
+    below the one before it, and the temporary file has a name that nobody can guess.
+    """
+    *parts, name = relative.split("/")
     data = text.encode()
     try:
-        if path.is_symlink():
-            raise FileError(str(path), 0, "", "is a link; nothing is written through it")
-        if path.is_file() and path.read_bytes() == data:
-            return False
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{_digest(path.name)}.{os.getpid()}.tmp")
-        try:
-            partial.write_bytes(data)
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
+        with _opened(folder, parts) as directory:
+            with suppress(FileNotFoundError):
+                if _read(folder / relative, name, directory) == data:
+                    return False
+            _replace(directory, name, data)
     except OSError as error:
-        raise FileError(str(path), 0, "", f"cannot be written: {error.strerror}") from error
+        raise FileError(str(folder / relative), 0, "", f"cannot be written: {error.strerror}") from error
     return True
+
+
+@contextmanager
+def _opened(folder: Path, parts: Sequence[str]) -> Iterator[int]:
+    """Yields a descriptor of a folder, made if it is missing. The first may be reached by a link, those below not."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as opened:
+        at, path = os.open(folder, _DIRECTORY), folder
+        opened.callback(os.close, at)
+        for part in parts:
+            path /= part
+            with suppress(FileExistsError):
+                os.mkdir(part, dir_fd=at)
+            try:
+                at = os.open(part, _DIRECTORY | os.O_NOFOLLOW, dir_fd=at)
+            except OSError as error:
+                if error.errno in (errno.ELOOP, errno.ENOTDIR):
+                    raise FileError(str(path), 0, "", "is a link or a file, not a folder") from error
+                raise
+            opened.callback(os.close, at)
+        yield at
+
+
+def _replace(directory: int, name: str, data: bytes) -> None:
+    temporary = f".{secrets.token_hex(8)}.tmp"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(temporary, flags, 0o666, dir_fd=directory)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+        os.replace(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
+    except BaseException:
+        os.unlink(temporary, dir_fd=directory)
+        raise

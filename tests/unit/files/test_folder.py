@@ -1,6 +1,8 @@
 """Folders of prompt files: where a prompt goes on any file system, and that nothing is read or written elsewhere."""
 
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -66,6 +68,39 @@ def test_nothing_is_written_through_a_link(tmp_path: Path) -> None:
     assert list(outside.iterdir()) == []
 
 
+def test_a_link_that_is_planted_for_the_temporary_file_is_not_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever can guess the name of the temporary file gains nothing: it has to be new."""
+    outside, inside = tmp_path / "outside", tmp_path / "inside"
+    inside.mkdir()
+    outside.write_text("precious")
+    monkeypatch.setattr("secrets.token_hex", lambda count: "guessed")
+    (inside / ".guessed.tmp").symlink_to(outside)
+    with pytest.raises(FileError, match="cannot be written: File exists"):
+        write_file(inside, "a.prompt.yaml", "x")
+    assert outside.read_text() == "precious"
+
+
+def test_a_folder_that_becomes_a_link_meanwhile_is_not_written_into(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder is exchanged for a link between the moment it is opened and the writing."""
+    outside, inside = tmp_path / "outside", tmp_path / "inside"
+    outside.mkdir()
+    replace = os.replace
+
+    def exchanged(*arguments: Any, **options: Any) -> None:
+        (inside / "support").rename(tmp_path / "moved")
+        (inside / "support").symlink_to(outside)
+        replace(*arguments, **options)
+
+    monkeypatch.setattr("os.replace", exchanged)
+    assert write_file(inside, "support/billing.prompt.yaml", "x")
+    assert list(outside.iterdir()) == []
+    assert (tmp_path / "moved" / "billing.prompt.yaml").read_text() == "x"
+
+
 def test_links_and_hidden_folders_are_not_read(tmp_path: Path) -> None:
     outside = tmp_path / "outside.prompt.yaml"
     outside.write_text("name: a\ntemplate: x\n")
@@ -74,7 +109,7 @@ def test_links_and_hidden_folders_are_not_read(tmp_path: Path) -> None:
     (folder / ".git" / "b.prompt.yaml").write_text("not yaml: [")
     assert list(read_folder(folder)) == []
     (folder / "a.prompt.yaml").symlink_to(outside)
-    with pytest.raises(FileError, match="is no plain file"):
+    with pytest.raises(FileError, match="is a link, not a plain file"):
         list(read_folder(folder))
 
 

@@ -29,9 +29,10 @@ class DataDir:
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()
         self.lock_path = self.path / "lock"
-        self.log_path = self.path / "valkey.log"
         self.store_path = self.path / "store"
         """Where the server keeps its data and, if the path is short enough, its socket. Ours alone."""
+        self.log_path = self.store_path / "valkey.log"
+        """The server opens it by its path for each line: nobody else may be able to put a link there."""
 
     @property
     def socket_path(self) -> Path:
@@ -44,10 +45,22 @@ class DataDir:
         return Path(tempfile.gettempdir()) / f"promptwire-{os.getuid()}-{digest}" / "valkey.sock"
 
     def prepare(self) -> None:
-        """Makes what is missing. Raises StoreRefusedError."""
+        """Makes what is missing. Raises StoreRefusedError, also where another user could exchange what lies there.
+
+        A directory of root's is taken, since root may do everything anyway: volumes of containers belong to root.
+        """
+        user = os.geteuid()
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self.store_path.mkdir(exist_ok=True)
+            found = self.path.stat()
+            if found.st_uid not in (user, 0):
+                raise self._refused(f"it belongs to the user with id {found.st_uid}, not to {user}")
+            if found.st_mode & stat.S_IWOTH:
+                raise self._refused(f"everybody may write into it; run: chmod o-w {self.path}")
+            self.store_path.mkdir(mode=0o700, exist_ok=True)
+            found = self.store_path.lstat()
+            if not stat.S_ISDIR(found.st_mode) or found.st_uid != user:
+                raise self._refused(f"{self.store_path} is not a directory of the user with id {user}")
             self.store_path.chmod(0o700)
         except OSError as error:
             raise self._unusable(error) from error
@@ -85,7 +98,7 @@ class DataDir:
         StoreRefusedError when the directory is still in use after LOCK_WAIT_SECONDS.
         """
         try:
-            descriptor = os.open(self.lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            descriptor = os.open(self.lock_path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise self._unusable(error) from error
         try:
@@ -106,15 +119,20 @@ class DataDir:
             raise
         return descriptor
 
+    def _refused(self, problem: str) -> StoreRefusedError:
+        return StoreRefusedError(f"data directory {self.path} can't be used: {problem}")
+
     def _unusable(self, error: OSError) -> StoreRefusedError:
         if isinstance(error, FileExistsError):
             problem = f"{error.filename} is a file, not a directory"
         elif isinstance(error, NotADirectoryError):
             problem = "a part of its path is a file, not a directory"
+        elif error.errno == errno.ELOOP and error.filename == str(self.lock_path):
+            problem = f"{self.lock_path} is a symbolic link"
         else:
             # errno's own words: the exception's would repeat the path.
             problem = os.strerror(error.errno or errno.EIO).lower()
-        return StoreRefusedError(f"data directory {self.path} can't be used: {problem}")
+        return self._refused(problem)
 
 
 def _try_lock(descriptor: int) -> bool:

@@ -28,7 +28,7 @@ class ValkeyLog:
     def open_run(self) -> int:
         """Begins a run of the server: a descriptor for what it prints before it has read where its log is."""
         self.rotate()
-        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         self._start = os.fstat(descriptor).st_size
         return descriptor
 
