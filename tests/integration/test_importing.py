@@ -1,6 +1,7 @@
 """Prompts of other registries brought into a real service: from a real MLflow, and from a fake of Langfuse's API."""
 
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -17,6 +18,7 @@ from typer.testing import CliRunner, Result
 import promptwire
 from promptwire.cli.app import app
 from promptwire.importing.carried import Carried, SourceVersion
+from promptwire.importing.http import ANSWER_MAX_BYTES
 from promptwire.importing.langfuse import Api, read
 from tests.support.langfuse import PUBLIC_KEY, SECRET_KEY, FakeLangfuse, fake_langfuse
 from tests.support.service import ServiceProcess
@@ -37,6 +39,10 @@ def run(service: ServiceProcess, namespace: str) -> Run:
 def langfuse() -> Iterator[FakeLangfuse]:
     with fake_langfuse() as fake:
         yield fake
+
+
+def api(fake: FakeLangfuse, pause: Callable[[float], None] = lambda _: None, answer_seconds: float = 10.0) -> Api:
+    return Api(fake.host, PUBLIC_KEY, SECRET_KEY, pause, answer_seconds=answer_seconds)
 
 
 def from_langfuse(run: Run, fake: FakeLangfuse, *options: str) -> Result:
@@ -243,20 +249,95 @@ def test_a_busy_langfuse_is_asked_again_and_a_wrong_key_is_not(langfuse: FakeLan
     langfuse.add("a", "x")
     langfuse.first_answers = [(429, {"Retry-After": "7"}), (503, {})]
     waits: list[float] = []
-    carried = read(Api(langfuse.host, PUBLIC_KEY, SECRET_KEY, waits.append), lambda items: items)
+    with api(langfuse, waits.append) as asking:
+        carried = read(asking, lambda items: items)
     assert [file.name for file in carried.files] == ["a"]
     assert waits == [7.0, 2.0]
     asked = len(langfuse.asked)
-    with pytest.raises(promptwire.PromptwireError, match="refuses these keys"):
-        read(Api(langfuse.host, PUBLIC_KEY, "wrong", waits.append), lambda items: items)
+    wrong = Api(langfuse.host, PUBLIC_KEY, "wrong", waits.append)
+    with pytest.raises(promptwire.PromptwireError, match="refuses these keys"), wrong:
+        read(wrong, lambda items: items)
     assert len(langfuse.asked) == asked + 1
     langfuse.first_answers = [(500, {})] * 9
-    with pytest.raises(promptwire.UnavailableError, match="answered 500"):
-        read(Api(langfuse.host, PUBLIC_KEY, SECRET_KEY, waits.append), lambda items: items)
-    with pytest.raises(promptwire.UnavailableError, match="cannot be reached"):
-        read(Api("http://127.0.0.1:1", PUBLIC_KEY, SECRET_KEY, waits.append), lambda items: items)
+    with pytest.raises(promptwire.UnavailableError, match="answered 500"), api(langfuse, waits.append) as asking:
+        read(asking, lambda items: items)
+    nowhere = Api("http://127.0.0.1:1", PUBLIC_KEY, SECRET_KEY, waits.append)
+    with pytest.raises(promptwire.UnavailableError, match="cannot be reached"), nowhere:
+        read(nowhere, lambda items: items)
     with pytest.raises(promptwire.PromptwireError, match="host must be http"):
         Api("langfuse.example", PUBLIC_KEY, SECRET_KEY)
+
+
+def test_keys_are_not_sent_to_another_origin(langfuse: FakeLangfuse) -> None:
+    with fake_langfuse() as other, api(langfuse) as asking:
+        langfuse.first_answers = [(302, {"Location": f"{other.host}/api/public/v2/prompts"})]
+        with pytest.raises(promptwire.PromptwireError, match=f"a redirect to {other.host}; if that is the server"):
+            read(asking, lambda items: items)
+        assert other.asked == []
+        langfuse.add("a", "x")
+        langfuse.first_answers = [(307, {"Location": f"{langfuse.host}/api/public/v2/prompts?page=1&limit=50"})]
+        assert len(read(asking, lambda items: items).files) == 1
+        langfuse.first_answers = [(307, {"Location": f"{langfuse.host}/api/public/v2/prompts"})] * 9
+        with pytest.raises(promptwire.PromptwireError, match="more than 3 redirects"):
+            read(asking, lambda items: items)
+
+
+def test_an_answer_that_trickles_in_is_given_up(langfuse: FakeLangfuse) -> None:
+    langfuse.add("a", "x")
+    langfuse.seconds_a_byte = 0.05  # each byte in good time, and all of them in far too long
+    late = r"did not answer whole within 0\.3 s, 5 times"
+    with api(langfuse, answer_seconds=0.3) as asking, pytest.raises(promptwire.UnavailableError, match=late):
+        read(asking, lambda items: items)
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (b"<html>", "no JSON"),
+        (b"[" * 100_000, "no JSON"),
+        (b"[]", "a JSON list in place of an object"),
+        (b'{"data": {}}', "'data' is a JSON dict"),
+        (b'{"data": []}', "'meta' is a JSON NoneType"),
+        (b'{"data": [1], "meta": {"totalPages": 1}}', "a JSON int in place of an object"),
+        (b'{"data": [{"name": 7}], "meta": {"totalPages": 1}}', "'name' is a JSON int"),
+        (b'{"data": [{"name": "a", "versions": ["1"]}], "meta": {"totalPages": 1}}', "versions of 'a' are not"),
+        (b'{"data": [{"name": "a", "versions": [1]}], "meta": {"totalPages": 1000000000}}', "has nothing that earlier"),
+        (b" " * (ANSWER_MAX_BYTES + 1), "more than 16,777,216 bytes"),
+    ],
+)
+def test_a_malformed_answer_is_told_as_the_servers(langfuse: FakeLangfuse, body: bytes, says: str) -> None:
+    langfuse.raw_answers = [body] * 9
+    with api(langfuse) as asking, pytest.raises(promptwire.PromptwireError, match=re.escape(says)) as refusal:
+        read(asking, lambda items: items)
+    assert str(refusal.value).startswith(f"{langfuse.host} gave an unexpected answer to /api/public/v2/prompts")
+
+
+@pytest.mark.parametrize(
+    "version",
+    [b"[]", b"{}", b'{"prompt": 7}', b'{"prompt": "x", "labels": [1]}', b'{"prompt": "x", "commitMessage": []}'],
+)
+def test_a_malformed_version_is_told_as_the_servers(run: Run, langfuse: FakeLangfuse, version: bytes) -> None:
+    langfuse.raw_answers = [b'{"data": [{"name": "a", "versions": [1]}], "meta": {"totalPages": 1}}', version]
+    result = from_langfuse(run, langfuse)
+    assert result.exit_code == 1
+    assert f"error: {langfuse.host} gave an unexpected answer to /api/public/v2/prompts/a: " in result.stderr
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "postgresql://bob:s3c%3Fret@127.0.0.1:1/db",
+        "http://bob:s3c%3Fret@127.0.0.1:1/",
+        "nosuch://bob:s3c%3Fret@h/db",
+        "postgresql://bob:s3c%3Fret@[bad/db",
+    ],
+)
+def test_a_password_in_mlflows_uri_is_in_no_error(run: Run, uri: str) -> None:
+    result = run("import", "mlflow", "--uri", uri, MLFLOW_HTTP_REQUEST_MAX_RETRIES="0")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("error: MLflow ")
+    assert "s3c" not in result.stderr
+    assert result.exception is None or "s3c" not in repr(result.exception.__context__)
 
 
 # What both are held to

@@ -19,8 +19,14 @@ class FakeLangfuse:
         self.prompts: dict[str, list[dict[str, Any]]] = {}
         self.first_answers: list[tuple[int, dict[str, str]]] = []
         """Status and headers."""
+        self.raw_answers: list[bytes] = []
+        """Bodies to give first, with status 200."""
+        self.seconds_a_byte = 0.0
+        """How long each byte of a body takes; 0 sends it at once."""
         self.asked: list[str] = []
         self.host = ""
+        self.slow = threading.Event()
+        """Set when the fake ends: nobody is kept waiting."""
 
     def add(self, name: str, prompt: Any, **told: Any) -> None:
         versions = self.prompts.setdefault(name, [])
@@ -71,13 +77,18 @@ def fake_langfuse() -> Iterator[FakeLangfuse]:
                 status, body = 401, {"message": "no"}
             else:
                 status, body = fake.answer(parsed.path, urllib.parse.parse_qs(parsed.query))
-            data = json.dumps(body).encode()
+            data = fake.raw_answers.pop(0) if fake.raw_answers else json.dumps(body).encode()
             self.send_response(status)
             for name, value in headers.items():
                 self.send_header(name, value)
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()
-            self.wfile.write(data)
+            try:
+                for part in (data[i : i + 1] for i in range(len(data))) if fake.seconds_a_byte else (data,):
+                    self.wfile.write(part)
+                    fake.slow.wait(fake.seconds_a_byte)
+            except OSError:
+                return  # whoever asked has gone
 
         def log_message(self, format: str, *args: object) -> None:
             """Says nothing."""
@@ -89,6 +100,7 @@ def fake_langfuse() -> Iterator[FakeLangfuse]:
     try:
         yield fake
     finally:
+        fake.slow.set()
         server.shutdown()
         thread.join()
         server.server_close()

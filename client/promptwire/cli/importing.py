@@ -109,7 +109,8 @@ def _carried(session: Session, source: str, uri: str | None, host: str | None) -
         raise UsageError(
             "import langfuse needs --host, and LANGFUSE_PUBLIC_KEY and LANGFUSE_SECRET_KEY in the environment; no --uri"
         )
-    return langfuse.read(langfuse.Api(host, public, secret), track)
+    with langfuse.Api(host, public, secret) as api:
+        return langfuse.read(api, track)
 
 
 def add_to(app: typer.Typer) -> None:

@@ -3,83 +3,89 @@
 import base64
 import json
 import time
-import urllib.error
 import urllib.parse
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any, Final
 
-from promptwire.errors import PromptwireError, UnavailableError
 from promptwire.importing.carried import Carried, SourceVersion, Track
+from promptwire.importing.http import ANSWER_SECONDS, JsonApi
 
+PAGES_MAX: Final = 10_000
+VERSIONS_MAX: Final = 100_000
+"""Maximum number of versions of one prompt."""
 _PAGE: Final = 50
-_TRIES: Final = 5
-_TIMEOUT_SECONDS: Final = 30.0
-_WAIT_MAX_SECONDS: Final = 30.0
-_ANSWER_MAX_BYTES: Final = 64 << 20
 _REFERENCE: Final = "@@@langfusePrompt:"
 _LATEST: Final = "latest"
+_PROMPTS: Final = "/api/public/v2/prompts"
+_REFUSED: Final = "refuses these keys; LANGFUSE_PUBLIC_KEY and LANGFUSE_SECRET_KEY have them"
 
 
-class Api:
-    """A Langfuse project, read."""
+class Api(AbstractContextManager["Api"]):
+    """A Langfuse project, read. Close it after use."""
 
     def __init__(
-        self, host: str, public_key: str, secret_key: str, pause: Callable[[float], None] = time.sleep
+        self,
+        host: str,
+        public_key: str,
+        secret_key: str,
+        pause: Callable[[float], None] = time.sleep,
+        *,
+        answer_seconds: float = ANSWER_SECONDS,
     ) -> None:
-        """`pause` waits before another try."""
-        parsed = urllib.parse.urlsplit(host)
-        if parsed.scheme not in ("http", "https") or not parsed.hostname:
-            raise PromptwireError(f"host must be http(s)://..., got {host!r}", "INVALID_ARGUMENT")
-        self.host = f"{parsed.scheme}://{parsed.hostname}" + (f":{parsed.port}" if parsed.port else "")
-        self._base = f"{self.host}{parsed.path.rstrip('/')}/api/public/v2/prompts"
+        """`pause` waits before another try; an answer may take `answer_seconds` in total."""
         token = base64.b64encode(f"{public_key}:{secret_key}".encode()).decode()
-        self._headers = {"Authorization": f"Basic {token}", "Accept": "application/json"}
-        self._pause = pause
+        self._http = JsonApi(host, {"Authorization": f"Basic {token}"}, pause, answer_seconds=answer_seconds)
+        self.host = self._http.origin
 
-    def prompts(self) -> Iterator[Mapping[str, Any]]:
-        """What is told of each prompt: its name, versions, tags."""
-        page = 1
-        while True:
-            answer = self._get("", {"page": page, "limit": _PAGE})
-            yield from answer["data"]
-            if page >= answer["meta"]["totalPages"]:
+    def __exit__(self, *error: Any) -> None:
+        self._http.__exit__(*error)
+
+    def prompts(self) -> Iterator[tuple[str, list[int]]]:
+        """Yields each prompt's name and the numbers of its versions."""
+        names: set[str] = set()
+        for page in range(1, PAGES_MAX + 1):
+            answer = self._http.get(_PROMPTS, {"page": page, "limit": _PAGE}, _REFUSED)
+            listed = self._field(_PROMPTS, answer, "data", list)
+            pages = self._field(_PROMPTS, self._field(_PROMPTS, answer, "meta", dict), "totalPages", int)
+            for prompt in listed:
+                name = self._field(_PROMPTS, prompt, "name", str)
+                numbers = self._field(_PROMPTS, prompt, "versions", list)
+                if not all(type(number) is int and number > 0 for number in numbers) or len(numbers) > VERSIONS_MAX:
+                    what = f"the versions of {name!r} are not at most {VERSIONS_MAX:,} positive integers"
+                    raise self._http.unexpected(_PROMPTS, what)
+                if name not in names:  # pages shift while somebody adds a prompt
+                    yield name, numbers
+            known = len(names)
+            names.update(prompt["name"] for prompt in listed)
+            if page >= pages or not listed:
                 return
-            page += 1
+            if len(names) == known:
+                raise self._http.unexpected(_PROMPTS, f"page {page} of {pages} has nothing that earlier pages had not")
+        raise self._http.unexpected(_PROMPTS, f"more than {PAGES_MAX:,} pages")
 
     def version(self, name: str, number: int) -> Mapping[str, Any]:
-        """With references to other prompts as they are written."""
-        told: Mapping[str, Any] = self._get(
-            f"/{urllib.parse.quote(name, safe='')}", {"version": number, "resolve": "false"}
-        )
-        return told
+        """Returns a version, with references to other prompts as they are written."""
+        path = f"{_PROMPTS}/{urllib.parse.quote(name, safe='')}"
+        found = self._http.get(path, {"version": number, "resolve": "false"}, _REFUSED)
+        self._field(path, found, "prompt", (str, list))
+        for key in ("labels", "tags"):
+            texts = self._field(path, found, key, (list, type(None)))
+            if not all(isinstance(text, str) for text in texts or ()):
+                raise self._http.unexpected(path, f"{key!r} is not a list of strings")
+        self._field(path, found, "commitMessage", (str, type(None)))
+        answer: Mapping[str, Any] = found
+        return answer
 
-    def _get(self, path: str, query: Mapping[str, object]) -> Any:
-        url = f"{self._base}{path}?{urllib.parse.urlencode(query)}"
-        request = urllib.request.Request(url, headers=self._headers)
-        for tried in range(1, _TRIES + 1):
-            wait = min(2.0**tried / 2, _WAIT_MAX_SECONDS)
-            try:
-                with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as answer:
-                    return json.loads(answer.read(_ANSWER_MAX_BYTES))
-            except urllib.error.HTTPError as error:
-                if error.code in (401, 403):
-                    raise PromptwireError(
-                        f"{self.host} refuses these keys; LANGFUSE_PUBLIC_KEY and LANGFUSE_SECRET_KEY have them",
-                        "PERMISSION_DENIED",
-                    ) from error
-                if error.code != 429 and error.code < 500:
-                    raise PromptwireError(f"{self.host} answered {error.code} to {url}", "UNEXPECTED_ANSWER") from error
-                problem = f"answered {error.code}"
-                wait = _retry_after(error) or wait
-            except (OSError, TimeoutError) as error:
-                problem = f"cannot be reached: {getattr(error, 'reason', error)}"
-            except ValueError as error:
-                raise PromptwireError(f"{self.host} did not answer with JSON to {url}", "UNEXPECTED_ANSWER") from error
-            if tried < _TRIES:
-                self._pause(wait)
-        raise UnavailableError(f"{self.host} {problem}")
+    def _field(self, path: str, value: Any, key: str, kind: type | tuple[type, ...]) -> Any:
+        """Returns what an object of an answer has under a key; what is missing is None."""
+        if not isinstance(value, dict):
+            raise self._http.unexpected(path, f"a JSON {type(value).__name__} in place of an object")
+        found = value.get(key)
+        if not isinstance(found, kind):
+            raise self._http.unexpected(path, f"{key!r} is a JSON {type(found).__name__}")
+        return found
 
 
 def read(api: Api, track: Track) -> Carried:
@@ -91,11 +97,11 @@ def read(api: Api, track: Track) -> Carried:
     return carried
 
 
-def _add(carried: Carried, api: Api, prompt: Mapping[str, Any]) -> None:
-    name = prompt["name"]
+def _add(carried: Carried, api: Api, prompt: tuple[str, list[int]]) -> None:
+    name, numbers = prompt
     versions: list[SourceVersion] = []
     aliases: dict[str, int] = {}
-    for number in prompt["versions"]:
+    for number in numbers:
         told = api.version(name, number)
         aliases |= dict.fromkeys((label for label in told.get("labels") or () if label != _LATEST), number)
         if _REFERENCE in json.dumps(told["prompt"]):
@@ -140,8 +146,3 @@ def _milliseconds(text: object) -> int | None:
         return int(datetime.fromisoformat(text).timestamp() * 1_000)
     except ValueError:
         return None
-
-
-def _retry_after(error: urllib.error.HTTPError) -> float | None:
-    told = error.headers.get("Retry-After", "")
-    return min(float(told), _WAIT_MAX_SECONDS) if told.isdecimal() else None

@@ -1,5 +1,6 @@
 """Prompts of MLflow, from whatever it keeps them in: a database, files, a server. Needs mlflow."""
 
+import re
 import urllib.parse
 from collections.abc import Callable, Iterator
 from typing import Any, Final
@@ -8,6 +9,7 @@ from promptwire.errors import PromptwireError
 from promptwire.importing.carried import Carried, SourceVersion, Track
 
 _PAGE: Final = 100
+_CREDENTIALS: Final = re.compile(r"://(?P<user>[^\s/'\"]*)@")
 _IS_PROMPT: Final = "tag.`mlflow.prompt.is_prompt` = 'true'"
 
 
@@ -18,7 +20,6 @@ def read(uri: str, track: Track) -> Carried:
     """
     try:
         from mlflow import MlflowClient
-        from mlflow.exceptions import MlflowException
     except ImportError as error:
         raise PromptwireError(
             "import mlflow needs mlflow: pip install 'promptwire[mlflow]'", "MISSING_EXTRA"
@@ -29,8 +30,19 @@ def read(uri: str, track: Track) -> Carried:
         listed = list(_pages(lambda token: client.search_prompts(max_results=_PAGE, page_token=token)))
         for prompt in track(listed):
             _add(carried, client, prompt)
-    except MlflowException as error:
-        raise PromptwireError(f"MLflow at {_without_credentials(uri)}: {error}", "UNEXPECTED_ANSWER") from error
+    except PromptwireError:
+        raise
+    except ImportError as error:
+        needed = f"the package {error.name!r}" if error.name else str(error)
+        raise PromptwireError(
+            f"MLflow needs {needed} for {_without_credentials(uri)}: install it beside mlflow", "MISSING_EXTRA"
+        ) from None
+    except Exception as error:
+        # MLflow lets through what its stores raise (SQLAlchemy, requests), and some of it repeats the URI. Not chained:
+        # the original has the password.
+        raise PromptwireError(
+            f"MLflow at {_without_credentials(uri)}: {_masked(str(error), uri)}", "UNEXPECTED_ANSWER"
+        ) from None
     return carried
 
 
@@ -79,5 +91,14 @@ def _pages(fetch: Callable[[str | None], Any]) -> Iterator[Any]:
 
 
 def _without_credentials(uri: str) -> str:
-    parts = urllib.parse.urlsplit(uri)
-    return urllib.parse.urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query=""))
+    return _CREDENTIALS.sub("://", uri).partition("?")[0]
+
+
+def _masked(message: str, uri: str) -> str:
+    """Returns a message without the credentials of the URI, and of any other URL in it."""
+    message = message.replace(uri, _without_credentials(uri))
+    if found := _CREDENTIALS.search(uri):
+        password = found["user"].partition(":")[2]
+        for secret in filter(None, {password, urllib.parse.unquote(password)}):
+            message = message.replace(secret, "***")
+    return _CREDENTIALS.sub("://", message)
