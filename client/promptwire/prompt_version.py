@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from promptwire.domain.content import Content, Include
+from promptwire.domain.content import Content, Include, warnings_of
 from promptwire.domain.references import SCHEME
 from promptwire.domain.splits import Split
 from promptwire.domain.template import MissingVariablesError, RenderingError
@@ -87,6 +87,14 @@ class PromptVersion:
             source=self.source,
             includes=self.includes,
         )
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is legal in its content and probably not meant, as `field: line 1, column 2: what`.
+
+        That is text which readers do not see, such as zero-width characters, and which a model may follow.
+        """
+        return tuple(str(one) for one in warnings_of(self.content))
 
     @property
     def response_format(self) -> dict[str, Any] | None:

@@ -128,6 +128,7 @@ def plan(
         session.out.document(_document(planned))
     else:
         _show(session, planned)
+    _warn(session, planned)
     if check and planned:
         raise typer.Exit(REFUSED)
 
@@ -147,6 +148,7 @@ def apply(
         with session.client() as client:
             planned = make_plan(client, files, aliases=aliases)
             done = apply_plan(client, planned, title, reason)
+    _warn(session, planned)
     if session.out.json:
         session.out.document({**_document(planned), "release": done.number if done else None})
         return
@@ -200,7 +202,13 @@ def files_named() -> Iterator[None]:
 def _document(planned: "Plan") -> dict[str, Any]:
     return {
         "registrations": [
-            {"name": one.name, "path": one.path, "before": one.before, "parts": [asdict(part) for part in one.parts]}
+            {
+                "name": one.name,
+                "path": one.path,
+                "before": one.before,
+                "parts": [asdict(part) for part in one.parts],
+                "warnings": list(map(str, one.warnings)),
+            }
             for one in planned.registrations
         ],
         "moves": [asdict(move) for move in planned.moves],
@@ -218,12 +226,18 @@ def _show(session: Session, planned: "Plan") -> None:
             if session.out.for_people:
                 session.out.coloured(unified_text(text))
             else:
-                session.out.raw(text)
+                session.out.block(text)
     for move in planned.moves:
         after = move.after or "the new version"
         session.out.line(f"move {move.name}@{move.alias}: {move.before or 'none'} -> {after}")
     counts = f"{len(planned.registrations)} to register, {len(planned.moves)} to move, {planned.unchanged} unchanged"
     session.out.line(counts)
+
+
+def _warn(session: Session, planned: "Plan") -> None:
+    for one in planned.registrations:
+        for warning in one.warnings:
+            session.out.warning(f"{one.path}: {warning}")
 
 
 def add_to(app: typer.Typer) -> None:

@@ -42,7 +42,7 @@ def diff(
     elif session.out.for_people:
         _show(session, found, unified)
     else:
-        session.out.raw(found.unified())
+        session.out.block(found.unified())
 
 
 def _selector(text: str) -> int | str:

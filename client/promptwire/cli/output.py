@@ -45,7 +45,7 @@ class Output:
         if self.for_people:
             self.block(text)
         else:
-            self._write(text)
+            self._write(text, verbatim=True)
 
     def line(self, text: str) -> None:
         self._write(f"{safe_line(text)}\n")
@@ -91,10 +91,10 @@ class Output:
         from rich.text import Text
 
         console, now = _console(sys.stdout), now_ms()
-        width = max((len(name) for name, _ in rows), default=0)
+        width = max((len(safe_line(name)) for name, _ in rows), default=0)
         for name, cell in rows:
             # Left to the terminal to wrap, so that what is copied from it is whole.
-            line = Text.assemble((f"{name:{width}}  ", "bold"), cells.for_people(cell, now))
+            line = Text.assemble((f"{safe_line(name):{width}}  ", "bold"), cells.for_people(cell, now))
             console.print(line, soft_wrap=True)
 
     @property
@@ -103,7 +103,7 @@ class Output:
         return _console(sys.stdout).width
 
     def coloured(self, what: "RenderableType") -> None:
-        """What is made for a terminal, and safe for it."""
+        """Writes what is made for a terminal; its texts are made safe as all others."""
         _console(sys.stdout).print(what)
 
     def clear(self) -> None:
@@ -118,6 +118,11 @@ class Output:
         else:
             _styled_error(text, "dim")
 
+    def warning(self, text: str) -> None:
+        """Tells people what is probably not meant, and was done all the same; JSON has it in its document."""
+        if not self.json:
+            _styled_error(f"warning: {text}", "yellow")
+
     def error(self, message: str, *, hint: str = "", **details: object) -> None:
         """Why the command ends; `details` are for programs, `hint` is for people."""
         if self.json:
@@ -130,10 +135,13 @@ class Output:
     def _write_row(self, row: Sequence[Cell]) -> None:
         self._write("\t".join(map(cells.for_programs, row)) + "\n")
 
-    def _write(self, text: str) -> None:
-        """Always UTF-8, whatever the locale says: prompts are UTF-8, and so is JSON."""
+    def _write(self, text: str, *, verbatim: bool = False) -> None:
+        """The one way to stdout but for what rich lays out: safe for a terminal, whoever wrote the text.
+
+        Always UTF-8, whatever the locale says: prompts are UTF-8, and so is JSON.
+        """
         sys.stdout.flush()
-        sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace"))
+        sys.stdout.buffer.write((text if verbatim else safe_block(text)).encode("utf-8", "backslashreplace"))
 
 
 def discard_stdout() -> None:
@@ -153,11 +161,18 @@ def _styled_error(text: str, style: str) -> None:
 
 
 def _write_error(text: str) -> None:
-    sys.stderr.write(text)
+    sys.stderr.write(safe_block(text))
     sys.stderr.flush()
 
 
 def _console(stream: TextIO) -> "Console":
-    from rich.console import Console
+    """Returns rich's console, which makes every text safe that it lays out: its own escapes are added after that."""
+    from rich.console import Console, ConsoleOptions, RenderableType
+    from rich.segment import Segment
 
-    return Console(file=stream, markup=False, highlight=False, emoji=False)
+    class SafeConsole(Console):
+        def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+            for segment in super().render(renderable, options):
+                yield segment if segment.control else Segment(safe_block(segment.text), segment.style)
+
+    return SafeConsole(file=stream, markup=False, highlight=False, emoji=False)

@@ -46,6 +46,8 @@ def get(
         session.out.pairs(_facts(version))
         session.out.line("")
         session.out.block("\n\n".join(map(readable, version.template)) if version.is_chat else version.template)
+        for warning in version.warnings:
+            session.out.warning(warning)
 
 
 def _resolve(client: "Client", ref: str) -> "PromptVersion":

@@ -48,12 +48,14 @@ def register(
     with session.client() as client:
         made = client.register_prompt(name, given, message, tags, schema, settings, syntax)
     if session.out.json:
-        session.out.document(forms.version(made))
+        session.out.document({**forms.version(made), "warnings": list(made.warnings)})
         return
     session.out.line(f"registered {made.name} version {made.version}")
     session.out.line(f"variables: {', '.join(made.variables) or 'none'}")
     if made.includes:
         session.out.line(f"includes: {', '.join(f'{one.name}/{one.version}' for one in made.includes)}")
+    for warning in made.warnings:
+        session.out.warning(warning)
 
 
 def add_to(app: typer.Typer) -> None:

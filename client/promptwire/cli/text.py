@@ -1,36 +1,36 @@
-"""Texts of other people on a terminal: what they say is shown, what they would do to the terminal is not done."""
+"""Texts of other people on a terminal: what they say is shown, what they would do to the terminal is not done.
+
+What is shown is also all there is: characters that nobody would see become visible (see domain.hidden_text).
+"""
 
 import json
 import re
 from typing import Final
 
-# C0 and C1 controls and DEL; marks that reorder text (Trojan Source, CVE-2021-42574); separators that some programs
-# take for a line's end; lone surrogates, which no encoding takes.
-_DANGEROUS: Final = (
-    r"\x00-\x08\x0b-\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff"
-)
-_IN_BLOCK: Final = re.compile(rf"[{_DANGEROUS}]|\r(?!\n)")
-_IN_LINE: Final = re.compile(rf"[{_DANGEROUS}\t\n\r]")
+from promptwire.domain.hidden_text import show_hidden
+
+_LINE_ENDS: Final = re.compile(r"[\t\n\r]")
 _SHORT: Final = {"\t": r"\t", "\n": r"\n", "\r": r"\r"}
 
 
 def safe_block(text: str) -> str:
-    r"""As it is, lines and tabs too, but for dangerous characters, which become visible: `\x1b`, `\u202e`."""
-    return _IN_BLOCK.sub(_visible, text)
+    r"""Returns a text with its lines and tabs, and with dangerous and hidden characters visible: `\x1b`, `\u202e`."""
+    return show_hidden(text, _visible)
 
 
 def safe_line(text: str) -> str:
-    r"""The same on one line: a tab becomes `\t`, a line's end `\n`."""
-    return _IN_LINE.sub(_visible, text)
+    r"""Returns the same on one line: a tab becomes `\t`, a line's end `\n`."""
+    return _LINE_ENDS.sub(lambda match: _SHORT[match[0]], show_hidden(text, _visible))
 
 
 def json_text(value: object, *, indent: int | None = None) -> str:
-    """JSON that any terminal and any encoding of Unicode takes; what is dangerous is escaped as JSON escapes it."""
-    text = json.dumps(value, indent=indent, ensure_ascii=False)
-    # Between JSON's strings there is nothing dangerous but line ends, which _IN_BLOCK leaves alone.
-    return _IN_BLOCK.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+    """Returns JSON for any terminal and any encoding of Unicode; what is dangerous or hidden is escaped as in JSON."""
+    # Between JSON's strings there is nothing dangerous but line ends, which are left alone.
+    return show_hidden(json.dumps(value, indent=indent, ensure_ascii=False), lambda one: json.dumps(one)[1:-1])
 
 
-def _visible(match: re.Match[str]) -> str:
-    character = match[0]
-    return _SHORT.get(character) or (f"\\x{ord(character):02x}" if character < "\x80" else f"\\u{ord(character):04x}")
+def _visible(character: str) -> str:
+    if character in _SHORT:
+        return _SHORT[character]
+    code = ord(character)
+    return f"\\x{code:02x}" if code < 0x80 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

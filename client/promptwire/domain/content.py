@@ -4,15 +4,23 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any, Final, Self
 
 from promptwire.domain import limits
+from promptwire.domain.hidden_text import HiddenText, find_hidden
 from promptwire.domain.strict_json import InvalidJsonError, compact_json, parse_json
 from promptwire.domain.violations import Violation
 
 JINJA: Final = "jinja2"
 SYNTAXES: Final = ("", JINJA)
 """What a template is written in; empty for `{{variable}}` and nothing else."""
+
+_TEXTS: Final = ("text", "syntax")
+_NOT_READ: Final = ("source", "includes")
+"""Fields whose texts are in the template, too, and those that hold no prose."""
+_STRINGS_MAX: Final = 20_000
+"""How many strings of a JSON field are looked at for hidden characters."""
 
 _DIGEST_HEADER = b"promptwire content 1\n"
 
@@ -129,6 +137,35 @@ def with_json_as_kept(content: Content) -> Content:
 
 def _rewritten(text: str, *, sort_keys: bool = False) -> str:
     return compact_json(parse_json(text), sort_keys=sort_keys) if text else ""
+
+
+def warnings_of(content: Content, field: str = "content") -> list[Violation]:
+    """Returns what is accepted and probably not meant: the first text of each field that has hidden characters."""
+    return [
+        Violation(f"{field}.{path}", str(hidden))
+        for name, text in content.fields().items()
+        if name not in _NOT_READ
+        for path, hidden in islice(_hidden_in(name, text), 1)
+    ]
+
+
+def _hidden_in(name: str, text: str) -> Iterator[tuple[str, HiddenText]]:
+    texts = [(name, text)] if name in _TEXTS else islice(_strings(json.loads(text), f"{name}_json"), _STRINGS_MAX)
+    return ((path, hidden) for path, one in texts if (hidden := find_hidden(one)))
+
+
+def _strings(value: Any, path: str) -> Iterator[tuple[str, str]]:
+    """Yields the strings of a JSON value, keys too, with their paths."""
+    match value:
+        case str():
+            yield path, value
+        case list():
+            for index, item in enumerate(value):
+                yield from _strings(item, f"{path}[{index}]")
+        case dict():
+            for key, item in value.items():
+                yield f"{path}: the key {key!r:.60}", key
+                yield from _strings(item, f"{path}.{key}")
 
 
 def check_size(size_bytes: int, field: str) -> Violation | None:

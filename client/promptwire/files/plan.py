@@ -4,7 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from promptwire.domain.content import warnings_of
 from promptwire.domain.diffs import DiffPart, diff_parts, parts_of
+from promptwire.domain.violations import Violation
 from promptwire.errors import ConflictError
 from promptwire.files import registry
 from promptwire.files.order import in_order, references_of
@@ -27,6 +29,11 @@ class Registration:
     """Newest version so far; None for a new prompt."""
     parts: tuple[DiffPart, ...]
     version: FileVersion
+
+    @property
+    def warnings(self) -> list[Violation]:
+        """What is accepted and probably not meant."""
+        return warnings_of(self.version.content)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -150,6 +150,7 @@ class RegisterPromptResponse(google.protobuf.message.Message):
 
     VERSION_FIELD_NUMBER: builtins.int
     REVISION_FIELD_NUMBER: builtins.int
+    WARNINGS_FIELD_NUMBER: builtins.int
     @property
     def version(self) -> promptwire.v1.common_pb2.PromptVersion:
         """The version just made."""
@@ -158,18 +159,46 @@ class RegisterPromptResponse(google.protobuf.message.Message):
     def revision(self) -> promptwire.v1.common_pb2.Revision:
         """The write's place in history."""
 
+    @property
+    def warnings(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Warning]:
+        """What was accepted and is probably not meant, such as characters that readers do not see."""
+
     def __init__(
         self,
         *,
         version: promptwire.v1.common_pb2.PromptVersion | None = ...,
         revision: promptwire.v1.common_pb2.Revision | None = ...,
+        warnings: collections.abc.Iterable[Global___Warning] | None = ...,
     ) -> None: ...
     _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["revision", b"revision", "version", b"version"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["revision", b"revision", "version", b"version"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["revision", b"revision", "version", b"version", "warnings", b"warnings"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___RegisterPromptResponse: typing_extensions.TypeAlias = RegisterPromptResponse
+
+@typing.final
+class Warning(google.protobuf.message.Message):
+    """What is accepted and probably not meant."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    FIELD_FIELD_NUMBER: builtins.int
+    DESCRIPTION_FIELD_NUMBER: builtins.int
+    field: builtins.str
+    """Where: a field of the request, as in BadRequest, e.g. `content.text`."""
+    description: builtins.str
+    """What it is, with its place in the text, e.g. `line 1, column 2: U+200B ZERO WIDTH SPACE, which readers do not see`."""
+    def __init__(
+        self,
+        *,
+        field: builtins.str = ...,
+        description: builtins.str = ...,
+    ) -> None: ...
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["description", b"description", "field", b"field"]
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+
+Global___Warning: typing_extensions.TypeAlias = Warning
 
 @typing.final
 class GetPromptRequest(google.protobuf.message.Message):

@@ -1,5 +1,6 @@
 """promptwire.v1.PromptService, but for its streams: each method is its command, with messages on either side."""
 
+from promptwire.domain.content import warnings_of
 from promptwire.domain.splits import plain
 from promptwire.v1 import prompt_service_pb2 as pb
 from promptwire.wire import content_of
@@ -44,7 +45,11 @@ class PromptService:
             options=translate.write_options_of(request),
         )
         return pb.RegisterPromptResponse(
-            version=translate.version(made.version), revision=translate.revision(made.revision)
+            version=translate.version(made.version),
+            revision=translate.revision(made.revision),
+            warnings=[
+                pb.Warning(field=one.field, description=one.description) for one in warnings_of(made.version.content)
+            ],
         )
 
     async def get_prompt(self, request: pb.GetPromptRequest, _: Context) -> pb.GetPromptResponse:
