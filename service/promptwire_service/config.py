@@ -57,6 +57,10 @@ class Settings(BaseSettings):
         "127.0.0.1:50051",
         description="Where gRPC listens, as host:port; port 0 takes a free one. Default 127.0.0.1:50051.",
     )
+    insecure: bool = Field(
+        False,
+        description="Serve without authentication and TLS on an address that other machines reach. Default no.",
+    )
     store: str = Field(
         "embedded",
         repr=False,

@@ -1,12 +1,17 @@
 """Taking a port, or saying in a line why not."""
 
 import errno
+import ipaddress
 import os
 import socket
+import time
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import ClassVar, Final, Self
 
+_EVERY_IPV4: Final = "0.0.0.0"
+_TURNS: Final = 100
+_TURN_SECONDS: Final = 0.02
 _REASONS: Final = {
     errno.EADDRINUSE: "address in use",
     errno.EACCES: "permission denied",
@@ -25,6 +30,49 @@ class ListenError(Exception):
 
 def join_address(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def is_loopback(host: str) -> bool:
+    """Says whether only this machine reaches every address of a host. One that is not known is not reached at all."""
+    try:
+        found = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except OSError:
+        return True
+    return all(ipaddress.ip_address(str(address[0]).partition("%")[0]).is_loopback for *_, address in found)
+
+
+@contextmanager
+def ipv4_alone(host: str, port: int) -> Iterator[int]:
+    """Yields the port, or a free one for 0; while the block binds 0.0.0.0, its IPv6 side is held.
+
+    gRPC takes the wildcard address of IPv4 for that of both families, tries IPv6 first, and is content with IPv4
+    where it cannot have it. The holder has to be the last socket that was bound to the port: Linux lets one with
+    SO_REUSEPORT in without a look if the one before it has that, too. So each worker holds it for itself, in turn.
+    """
+    with ExitStack() as held:
+        if host == _EVERY_IPV4:
+            if not port:
+                with socket.socket() as probe:
+                    probe.bind((host, 0))
+                    port = probe.getsockname()[1]
+            with suppress(OSError):  # where there is no IPv6
+                blocker = held.enter_context(socket.socket(socket.AF_INET6))
+                blocker.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                _bind_in_turn(blocker, ("::", port))
+        yield port
+
+
+def _bind_in_turn(blocker: socket.socket, address: tuple[str, int]) -> None:
+    """Binds once no other worker has the address; gives up where somebody keeps it, since gRPC cannot have it then."""
+    for _ in range(_TURNS):
+        try:
+            blocker.bind(address)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            time.sleep(_TURN_SECONDS)
+        else:
+            return
 
 
 def check_free(host: str, port: int) -> None:

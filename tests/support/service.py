@@ -29,10 +29,12 @@ class ServiceProcess:
         *arguments: str,
         store: str = "embedded",
         port: int = 0,
+        host: str = "127.0.0.1",
         python: Sequence[str] = ("-m", "promptwire.cli"),
     ) -> None:
         self.data_dir = data_dir
         self.port = port or free_port()
+        self._listen = f"{host}:{self.port}"
         self._python = python
         self._arguments = ["--store", store, "--data-dir", str(data_dir), *arguments]
         self._process: subprocess.Popen[str] | None = None
@@ -48,7 +50,7 @@ class ServiceProcess:
 
     def start(self, *, new_session: bool = False) -> None:
         """Returns once it has said that it serves. In a session of its own, it is the leader of a process group."""
-        command = [sys.executable, *self._python, "serve", "--listen", self.target, *self._arguments]
+        command = [sys.executable, *self._python, "serve", "--listen", self._listen, *self._arguments]
         self.data_dir.parent.mkdir(parents=True, exist_ok=True)
         self.log_path = self.data_dir.parent / "service.log"
         with self.log_path.open("a") as log:
@@ -56,7 +58,7 @@ class ServiceProcess:
                 command, stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=new_session
             )
         line = self._first_line()
-        if not re.search(rf"serving on {re.escape(self.target)}\b", line):
+        if not re.search(rf"serving on {re.escape(self._listen)}\b", line):
             self.kill()
             raise RuntimeError(f"the service did not start: {line!r}\n{self.log_path.read_text()[-3000:]}")
 
@@ -100,8 +102,10 @@ class ServiceProcess:
 
 
 @contextmanager
-def running_service(data_dir: Path, *arguments: str, store: str = "embedded") -> Iterator[ServiceProcess]:
-    service = ServiceProcess(data_dir, *arguments, store=store)
+def running_service(
+    data_dir: Path, *arguments: str, store: str = "embedded", host: str = "127.0.0.1"
+) -> Iterator[ServiceProcess]:
+    service = ServiceProcess(data_dir, *arguments, store=store, host=host)
     service.start()
     try:
         yield service

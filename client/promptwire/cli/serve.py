@@ -15,6 +15,12 @@ def serve(
             help="Where gRPC listens; port 0 takes a free one. Default: 127.0.0.1:50051.", metavar="HOST:PORT"
         ),
     ] = None,
+    insecure: Annotated[
+        bool,
+        typer.Option(
+            "--insecure", help="Serve without authentication and TLS on an address that other machines reach."
+        ),
+    ] = False,
     store: Annotated[
         str | None,
         typer.Option(
@@ -95,6 +101,7 @@ def serve(
     # Each value is checked by the service's settings, which know the variables too; None is "not given".
     given = {
         "listen": listen,
+        "insecure": insecure or None,
         "store": store,
         "data_dir": data_dir,
         "durability": durability,

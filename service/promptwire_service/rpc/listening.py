@@ -2,7 +2,7 @@
 
 import grpc
 
-from promptwire_service.ports import ListenError, check_free, join_address
+from promptwire_service.ports import ListenError, check_free, ipv4_alone, join_address
 
 
 def listen(server: grpc.aio.Server, host: str, port: int, *, shared: bool = False) -> int:
@@ -13,6 +13,7 @@ def listen(server: grpc.aio.Server, host: str, port: int, *, shared: bool = Fals
     if not shared:
         check_free(host, port)
     try:
-        return server.add_insecure_port(join_address(host, port))
+        with ipv4_alone(host, port) as chosen:
+            return server.add_insecure_port(join_address(host, chosen))
     except RuntimeError as error:
         raise ListenError(host, port, "gRPC could not bind the address") from error

@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from promptwire_service.ports import HeldPort, ListenError, check_free
+from promptwire_service.ports import HeldPort, ListenError, check_free, is_loopback
 
 
 def shared_listener(host: str, port: int) -> socket.socket:
@@ -63,3 +63,21 @@ def test_what_lingers_of_an_earlier_process_does_not_count() -> None:
             assert client.recv(1) == b""
     with HeldPort("127.0.0.1", port), shared_listener("127.0.0.1", port), pytest.raises(ListenError):
         check_free("127.0.0.1", port)
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [
+        ("127.0.0.1", True),
+        ("127.8.9.10", True),
+        ("::1", True),
+        ("localhost", True),
+        ("no-such-host.invalid", True),
+        ("0.0.0.0", False),
+        ("::", False),
+        ("192.0.2.1", False),
+        ("::ffff:192.0.2.1", False),
+    ],
+)
+def test_an_address_that_other_machines_reach_is_told_from_a_loopback_one(host: str, loopback: bool) -> None:
+    assert is_loopback(host) is loopback
