@@ -99,6 +99,17 @@ async def test_an_empty_namespace_is_at_revision_zero(space: Namespace) -> None:
     assert await space.version(1) is None
 
 
+async def test_a_version_keeps_the_variables_that_were_found_in_it(space: Namespace) -> None:
+    found = ("b", "ü", "a")
+    await space.write(registration(text="{{ a }}", syntax="jinja2", variables=found))
+    await space.register()
+    first, second = await space.version(1), await space.version(2)
+    assert first
+    assert second
+    assert (first.content.variables, first.variables) == (found, found)
+    assert second.variables == ("name",)
+
+
 async def test_a_registered_version_reads_back_whole(space: Namespace) -> None:
     operation = registration(
         text='Grüße \U0001f600 {{name}}\n"quoted" \\ \x00 end',

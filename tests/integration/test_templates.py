@@ -74,7 +74,7 @@ def test_a_jinja_prompt_reaches_an_agent_and_is_filled_in(client: promptwire.Cli
         ("a\n{% if %}", "jinja2", "content.text", "line 2, column 7: Expected an expression"),
         ("a\n {{> b c }}", None, "content.text", "line 2, column 2: an include is {{> prompts:/name@alias }}"),
         ("{{> a//b }}", None, "content.text", "line 1, column 5: include: "),
-        ([{"role": "user", "content": "{{ x }"}], "jinja2", "content.messages_json[0].content", "line 1, column 5"),
+        ([{"role": "user", "content": "{{ x }"}], "jinja2", "content.messages_json[0].content", "line 1, column 6"),
         ([{"role": "user"}], None, "content.messages_json[0].content", "got nothing"),
         ([], None, "content.messages_json", "got 0"),
         ("{% include 'x' %}", "jinja2", "content.text", "{{> prompts:/name@alias }} includes another prompt"),
@@ -98,6 +98,34 @@ def test_what_cannot_be_read_is_refused_with_its_place_and_leaves_nothing(
         client.release("two", [Register(name="ok", template="x"), Register(name="p", template=template, syntax=syntax)])
     assert refused.value.violations[0][0] == f"steps[1].{field}"
     assert list(client.list_prompts()) == []
+
+
+def test_jinja_that_is_mostly_text_may_be_as_large_as_any_content(client: promptwire.Client) -> None:
+    text = "Say {this} and that.\n" * 49_000 + "{% if kind %}Be {{ kind }}.{% endif %}"
+    assert len(text) > 1_000_000
+    client.register_prompt("long", text, syntax="jinja2")
+    assert client.load_prompt("long@latest").format(kind="brief").endswith("that.\nBe brief.")
+
+
+def test_costly_templates_hold_nobody_else_up(client: promptwire.Client) -> None:
+    """As costly as they may be, from many callers: others resolve and register meanwhile, and none waits for ever."""
+    client.register_prompt("other", "x")
+    costly = "{{ a|replace('b', 'c') }}{% if a in [1, 2] %}{% endif %}" * 230
+
+    def register(number: int) -> str:
+        try:
+            client.register_prompt(f"costly-{number}", costly, syntax="jinja2")
+        except promptwire.UnavailableError as error:
+            return error.reason
+        return "registered"
+
+    with ThreadPoolExecutor(30) as pool:
+        answers = [pool.submit(register, number) for number in range(60)]
+        while not all(answer.done() for answer in answers):
+            assert client.load_prompt("other", consistency="strong").template == "x"
+            client.register_prompt("other", "x")
+    assert {answer.result() for answer in answers} <= {"registered", "OVERLOADED"}
+    client.register_prompt("honest", "{{ a }}", syntax="jinja2")
 
 
 @pytest.mark.parametrize("template", [b"x", 1, None, {"role": "user"}, [object()]])

@@ -102,8 +102,10 @@ def test_a_chat_prompt_may_be_filled_in_by_parts() -> None:
 
 
 def test_single_braces_are_in_every_message() -> None:
-    single = version(MESSAGES).to_single_brace_format()
-    assert single[0] == {"role": "system", "content": "You help {customer.name}."}
+    with pytest.raises(RenderError, match=r"customer\.name has a dot"):
+        version(MESSAGES).to_single_brace_format()
+    single = version([{"role": "system", "content": "You help {{customer}}."}, *MESSAGES[1:]]).to_single_brace_format()
+    assert single[0] == {"role": "system", "content": "You help {customer}."}
     assert single[1] == MESSAGES[1]
     assert single[2]["content"][1]["image_url"]["url"] == "{url}"
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from promptwire.domain.content import read_json
-from promptwire.domain.template import MissingVariablesError, RenderingError, TextLike
+from promptwire.domain.template import OUTPUT_MAX_CHARS, MissingVariablesError, RenderingError, TextLike, check_output
 from promptwire.domain.violations import Violation, shape
 
 MESSAGES_MAX: Final = 1_000
@@ -57,40 +57,63 @@ class _Templated:
 
 
 class ChatTemplate:
-    """Messages taken apart once."""
+    """Messages taken apart once. `new_budget` is for texts that share one."""
 
-    __slots__ = ("_entries", "variables")
+    __slots__ = ("_entries", "_new_budget", "variables")
 
-    def __init__(self, messages: Sequence[Message], template: Callable[[str], TextLike]) -> None:
+    def __init__(
+        self,
+        messages: Sequence[Message],
+        template: Callable[[str], TextLike],
+        new_budget: Callable[[], object] = lambda: None,
+    ) -> None:
         self._entries: list[_Placeholder | _Templated | Message] = [_entry(one, template) for one in messages]
+        self._new_budget = new_budget
         self.variables = tuple(self._names())
 
     def render(self, values: Mapping[str, object]) -> list[Message]:
         """New messages. Raises MissingVariablesError, which names all that are missing, and RenderingError."""
         missing: dict[str, None] = {}
         rendered: list[Message] = []
+        budget = self._new_budget()
+        chars = 0
 
         def render_text(text: TextLike) -> str:
+            nonlocal chars
             try:
-                return text.render(values)
+                made = text.render(values, budget)
             except MissingVariablesError as error:
                 missing.update(dict.fromkeys(error.names))
                 return ""
+            chars += len(made)
+            if chars > OUTPUT_MAX_CHARS:
+                check_output(chars)
+            return made
 
         for entry in self._entries:
-            if isinstance(entry, _Placeholder):
+            if entry.__class__ is _Templated:
+                content = entry.message["content"]
+                rendered.append(
+                    {
+                        **entry.message,
+                        "content": _changed(content, render_text)
+                        if isinstance(content, list)
+                        else render_text(content),
+                    }
+                )
+            elif isinstance(entry, _Placeholder):
                 if entry.name not in values and not entry.optional:
                     missing[entry.name] = None
                 rendered += entry.fill(values)
             else:
-                rendered.append(entry.with_content(render_text) if isinstance(entry, _Templated) else dict(entry))
+                rendered.append({**entry})  # type: ignore[dict-item]
         if missing:
             raise MissingVariablesError(tuple(name for name in self.variables if name in missing))
         return rendered
 
     def partly(self, values: Mapping[str, object]) -> "ChatTemplate":
         """The rest, to be rendered later; what is filled in is not looked at again."""
-        rest = ChatTemplate((), _no_template)
+        rest = ChatTemplate((), _no_template, self._new_budget)
         for entry in self._entries:
             if isinstance(entry, _Placeholder):
                 rest._entries += entry.fill(values) if entry.name in values else [entry]

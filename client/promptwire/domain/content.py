@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, Final, Self
 
@@ -39,7 +39,8 @@ class Content:
     """A version's immutable part: a text or messages, as they are filled in, and what goes with them.
 
     The JSON fields hold a value's text, or nothing. Where the template includes others, their texts are
-    in it already; `source` is it as it was written.
+    in it already; `source` is it as it was written. `variables` are what the registry found when it was registered,
+    None where that is not known: they follow from the rest, and no digest covers them.
     """
 
     text: str = ""
@@ -49,6 +50,7 @@ class Content:
     syntax: str = ""
     source: str = ""
     includes: tuple[Include, ...] = ()
+    variables: tuple[str, ...] | None = field(default=None, compare=False)
 
     @classmethod
     def of_fields(cls, fields: Mapping[str, str]) -> Self:
@@ -62,6 +64,7 @@ class Content:
             fields.get("syntax", ""),
             fields.get("source", ""),
             tuple(Include(*include) for include in includes),
+            tuple(json.loads(fields["variables"])) if "variables" in fields else None,
         )
 
     def fields(self) -> dict[str, str]:

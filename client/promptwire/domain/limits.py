@@ -16,6 +16,9 @@ TAGS_MAX_BYTES: Final = 256 << 10
 DELETED_VERSIONS_MAX: Final = 10_000
 """Of one prompt, purged ones too: their tombstones are a part of it."""
 CONTENT_MAX_BYTES: Final = 1 << 20
+PLACES_MAX: Final = 10_000
+"""Most occurrences of `{{` in a prompt's texts."""
+VARIABLES_MAX: Final = 1_000
 COMMIT_MESSAGE_MAX_CHARS: Final = 10_000
 REASON_MAX_CHARS: Final = 10_000
 ACTOR_MAX_CHARS: Final = 256

@@ -1,14 +1,22 @@
 """Text templates: `{{variable}}` is replaced, everything else stays as it is.
 
-A placeholder is two braces, a name, two braces, with spaces allowed inside; a name is identifiers with dots between
-them. Braces around anything else are text.
+A placeholder is two braces, a name, two braces, with spaces allowed inside; a name is an identifier, followed by
+identifiers and numbers with dots between them. Braces around anything else are text.
 """
 
 import re
 from collections.abc import Mapping
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
-_PLACEHOLDER: Final = re.compile(r"\{\{\s*([A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*)\s*\}\}")
+from promptwire.domain.attributes import NOTHING, attribute
+
+_PLACEHOLDER: Final = re.compile(r"\{\{\s*([A-Za-z_][A-Za-z0-9_]*(?:\.(?:[A-Za-z_][A-Za-z0-9_]*|[0-9]{1,9}))*)\s*\}\}")
+_FEW_PLACES: Final = 100
+"""Up to so many, what a template makes is a small multiple of what it is given."""
+
+
+OUTPUT_MAX_CHARS: Final = 16 << 20
+"""Largest size of what a prompt makes, where a template could multiply what it is given."""
 
 
 class TemplateError(ValueError):
@@ -38,8 +46,8 @@ class TextLike(Protocol):
 
     variables: tuple[str, ...]
 
-    def render(self, values: Mapping[str, object]) -> str:
-        """Raises MissingVariablesError and RenderingError."""
+    def render(self, values: Mapping[str, object], budget: Any = None) -> str:
+        """Raises MissingVariablesError and RenderingError. The texts of a prompt share a budget, if they need one."""
         ...
 
     def partly(self, values: Mapping[str, object]) -> "TextLike":
@@ -64,22 +72,35 @@ def variables_in(text: str) -> tuple[str, ...]:
 class TextTemplate:
     """A template taken apart once, so that rendering is one join."""
 
-    __slots__ = ("_dotted", "_parts", "_places", "variables")
+    __slots__ = ("_dotted", "_only", "_parts", "_places", "variables")
 
     def __init__(self, text: str) -> None:
         # re.split with one group alternates literal, variable, literal, ... and always ends in a literal.
         self._parts = _PLACEHOLDER.split(text)
         self._places = tuple((index, self._parts[index]) for index in range(1, len(self._parts), 2))
-        self.variables = tuple(dict.fromkeys(name for _, name in self._places))
-        self._dotted = tuple(name for name in self.variables if "." in name)
+        self._note_variables(self._places)
 
-    def render(self, values: Mapping[str, object]) -> str:
+    def _note_variables(self, places: tuple[tuple[int, str], ...]) -> None:
+        self._places = places
+        self.variables = tuple(dict.fromkeys(name for _, name in places))
+        self._dotted = tuple(name for name in self.variables if "." in name)
+        self._only = tuple(self._parts) if len(self._parts) == 3 and places and not self._dotted else None
+
+    def render(self, values: Mapping[str, object], budget: object = None) -> str:
         """Values in one pass: a value that looks like a placeholder is not expanded again. Others than str go
         through str().
 
         The value of `user.name` is that of this very key, or else what `user` has under `name`: an entry of a mapping,
-        an attribute of anything else that does not begin with an underscore. Raises MissingVariablesError.
+        or a public attribute, see domain.attributes; `items.0` is an item of a list or tuple. Raises
+        MissingVariablesError, and RenderingError for a text that is too long.
         """
+        if self._only:
+            before, name, after = self._only
+            try:
+                value = values[name]
+            except KeyError:
+                raise MissingVariablesError((name,)) from None
+            return f"{before}{value if value.__class__ is str else str(value)}{after}"
         if self._dotted:
             values = self._with_dotted(values)
         parts = self._parts.copy()
@@ -92,6 +113,8 @@ class TextTemplate:
             if not missing:  # a value's own, out of its __str__
                 raise
             raise MissingVariablesError(missing) from None
+        if len(self._places) > _FEW_PLACES:
+            check_output(sum(map(len, parts)))
         return "".join(parts)
 
     def partly(self, values: Mapping[str, object]) -> "TextTemplate":
@@ -101,9 +124,7 @@ class TextTemplate:
         rest._parts = [*self._parts]
         for index, name in self._places:
             rest._parts[index] = str(values[name]) if name in values else name
-        rest._places = tuple((index, name) for index, name in self._places if name not in values)
-        rest.variables = tuple(name for name in self.variables if name not in values)
-        rest._dotted = tuple(name for name in self._dotted if name not in values)
+        rest._note_variables(tuple((index, name) for index, name in self._places if name not in values))
         return rest
 
     @property
@@ -115,7 +136,15 @@ class TextTemplate:
         return "".join(parts)
 
     def single_braced(self) -> str:
-        """With `{variable}` for `{{variable}}`, as str.format and others have it; other braces stay."""
+        """With `{variable}` for `{{variable}}`, as str.format takes it: it makes the same of it as `render`.
+
+        Raises RenderingError where str.format would take something else for a field, or walk into a value.
+        """
+        filled = dict(self._places)
+        if any(brace in part for index, part in enumerate(self._parts) if index not in filled for brace in "{}"):
+            raise RenderingError("the text has braces of its own, which str.format would take for fields")
+        if self._dotted:
+            raise RenderingError(f"{self._dotted[0]} has a dot, by which str.format would reach into a value")
         parts = self._parts.copy()
         for index, name in self._places:
             parts[index] = f"{{{name}}}"
@@ -131,21 +160,25 @@ class TextTemplate:
     def _with_dotted(self, values: Mapping[str, object]) -> Mapping[str, object]:
         found = dict(values)
         for name in self._dotted:
-            if name not in found and (value := _inside(values, name)) is not _NOTHING:
+            if name not in found and (value := _inside(values, name)) is not NOTHING:
                 found[name] = value
         return found
 
 
-_NOTHING: Final = object()
+def check_output(chars: int) -> None:
+    """Raises RenderingError for more than a prompt may make."""
+    if chars > OUTPUT_MAX_CHARS:
+        raise RenderingError(f"makes more than {OUTPUT_MAX_CHARS:,} characters; got {chars:,}")
 
 
 def _inside(values: Mapping[str, object], path: str) -> object:
-    value: object = values
-    for name in path.split("."):
-        if isinstance(value, Mapping):
-            value = value.get(name, _NOTHING)
+    first, *names = path.split(".")
+    value: Any = values.get(first, NOTHING)
+    for name in names:
+        if isinstance(value, list | tuple) and name.isdecimal():
+            value = value[int(name)] if int(name) < len(value) else NOTHING
         else:
-            value = _NOTHING if name.startswith("_") else getattr(value, name, _NOTHING)
-        if value is _NOTHING:
+            value = attribute(value, name)
+        if value is NOTHING:
             return value
     return value

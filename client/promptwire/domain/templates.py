@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from promptwire.domain import chat, includes
+from promptwire.domain import chat, includes, limits
 from promptwire.domain.content import Content, check_content
 from promptwire.domain.template import RenderingError, TemplateError, TextLike, TextTemplate, variables_in
 from promptwire.domain.violations import InvalidValueError, Violation
@@ -11,12 +11,16 @@ Template = TextLike | chat.ChatTemplate
 
 
 def template_of(content: Content) -> Template:
-    """Of a content that was checked once. Raises RenderingError where jinja2 is needed and not installed."""
-    make = _maker(content.syntax)
-    if not content.messages_json:
-        return make(content.text)
+    """Raises RenderingError where jinja2 is needed and not installed, and for what the registry should have refused:
+    an agent may be older than the registry, and does not rely on its checks.
+    """
+    make, new_budget = _maker(content.syntax)
     try:
-        return chat.ChatTemplate(messages_of(content), make)
+        if not content.messages_json:
+            return make(content.text)
+        return chat.ChatTemplate(messages_of(content), make, new_budget)
+    except TemplateError as error:
+        raise RenderingError(f"it is no template that this client takes: {error}") from error
     except InvalidValueError as error:
         raise RenderingError(str(error)) from error
 
@@ -58,8 +62,13 @@ def check_template(content: Content, field: str = "content") -> Violation | None
     except InvalidValueError as error:
         return error.violation
     names = {message["name"] for message in messages if chat.is_placeholder(message)}
-    make = _maker(content.syntax)
+    make, _ = _maker(content.syntax)
+    found: set[str] = {*names}
+    places = 0
     for at, text in _texts(content, messages, field):
+        places += text.count("{{")
+        if places > limits.PLACES_MAX:
+            return Violation(at, f"a prompt has {{{{ at most {limits.PLACES_MAX:,} times")
         try:
             for _ in includes.places_in(text):
                 pass
@@ -68,14 +77,22 @@ def check_template(content: Content, field: str = "content") -> Violation | None
             return Violation(at, str(error))
         if both := sorted(names.intersection(variables)):
             return Violation(at, f"{both[0]} is a placeholder for messages, and cannot be a variable, too")
+        found.update(variables)
+        if len(found) > limits.VARIABLES_MAX:
+            return Violation(at, f"a prompt has at most {limits.VARIABLES_MAX:,} variables")
     return None
 
 
-def _maker(syntax: str) -> Callable[[str], TextLike]:
+def _maker(syntax: str) -> tuple[Callable[[str], TextLike], Callable[[], object]]:
+    """What makes a template of each text of one prompt, and what makes the budget that they share."""
     if not syntax:
-        return TextTemplate
+        return TextTemplate, _no_budget
     try:
-        from promptwire.domain.jinja import JinjaTemplate
+        from promptwire.domain.jinja import Budget, JinjaPrompt
     except ImportError as error:
         raise RenderingError("it is written in Jinja2, which needs jinja2: pip install 'promptwire[jinja]'") from error
-    return JinjaTemplate
+    return JinjaPrompt().template, Budget
+
+
+def _no_budget() -> None:
+    return None

@@ -4,7 +4,6 @@ Whatever it names is looked up in the namespace as it is at that moment, and in 
 and moved so far. The store checks the pins once more as it writes.
 """
 
-import asyncio
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
@@ -15,8 +14,9 @@ from promptwire.domain.names import LATEST
 from promptwire.domain.references import Reference
 from promptwire.domain.strict_json import compact_json
 from promptwire.domain.template import TemplateError
-from promptwire.domain.templates import check_template, messages_of, texts_of
+from promptwire.domain.templates import messages_of, texts_of
 from promptwire.domain.violations import Violation
+from promptwire_service.commands.checking import checked
 from promptwire_service.domain.errors import invalid, refuse
 from promptwire_service.domain.records import PromptRecord, VersionRecord
 from promptwire_service.storage.base import Store
@@ -41,12 +41,12 @@ class Includer:
         """Prompts that were included as this very write makes them: their numbers are a forecast."""
 
     async def whole(self, name: str, content: Content, field: str = "content") -> Content:
-        """The content with all that it includes. Raises INVALID_ARGUMENT, with the place in the template."""
+        """The content with all that it includes, and its variables. Raises INVALID_ARGUMENT, with the place in the
+        template.
+        """
         if content.source or content.includes:
             raise invalid(Violation(f"{field}.source", "is the registry's to say; give the template as it is written"))
-        wrong = await _checked(content, field)
-        refuse(wrong)
-        content = with_json_as_kept(content)
+        content = with_json_as_kept(await checked(content, field))
         refuse(check_size(content.size_bytes, field))
         wanted = list(_wanted(content, field))
         if not wanted:
@@ -67,10 +67,7 @@ class Includer:
             source=content.template,
             includes=tuple(pin for pin, _ in targets.values()),
         )
-        wrong = await _checked(whole, field)
-        if wrong:
-            raise invalid(Violation(wrong.field, f"with what it includes: {wrong.description}"))
-        return whole
+        return await checked(whole, field, "with what it includes: ")
 
     async def registered(self, name: str, content: Content, aliases: tuple[str, ...]) -> None:
         """What the write does next: later templates may include it."""
@@ -163,11 +160,6 @@ class Includer:
             self._versions |= zip(wanted, read.value, strict=False)
 
 
-def includes_any(content: Content) -> bool:
-    """Whether it may include something: then a repeat of its registration has to be known before anything is read."""
-    return "{{>" in content.template
-
-
 @dataclass(frozen=True, slots=True)
 class _Wanted:
     """One include, and where it stands."""
@@ -180,13 +172,6 @@ class _Wanted:
     def refused(self, problem: str) -> Exception:
         error = TemplateError(f"{self.reference}: {problem}", self.line, self.column)
         return invalid(Violation(self.field, str(error)))
-
-
-async def _checked(content: Content, field: str) -> Violation | None:
-    # Compiling Jinja2 takes a while, which is not everybody's.
-    if content.syntax == JINJA:
-        return await asyncio.to_thread(check_template, content, field)
-    return check_template(content, field)
 
 
 def _wanted(content: Content, field: str) -> Iterator[_Wanted]:

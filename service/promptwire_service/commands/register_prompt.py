@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from promptwire.domain.content import Content
 from promptwire.domain.names import check_namespace, check_prompt_name, check_tags
+from promptwire_service.commands.checking import includes_any
 from promptwire_service.commands.context import Registry
-from promptwire_service.commands.including import Includer, includes_any
+from promptwire_service.commands.including import Includer
 from promptwire_service.commands.options import WriteOptions
 from promptwire_service.commands.repeats import asked_for, earlier_answer
 from promptwire_service.domain.errors import refuse

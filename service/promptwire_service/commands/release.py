@@ -14,8 +14,9 @@ from promptwire.domain.names import (
     check_version,
 )
 from promptwire.domain.violations import Violation
+from promptwire_service.commands.checking import includes_any
 from promptwire_service.commands.context import Registry
-from promptwire_service.commands.including import Includer, includes_any
+from promptwire_service.commands.including import Includer
 from promptwire_service.commands.options import WriteOptions, check_expected
 from promptwire_service.commands.repeats import asked_for, earlier_answer
 from promptwire_service.domain.changes import AliasDeleted, AliasSet, Change

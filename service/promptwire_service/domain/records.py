@@ -125,7 +125,8 @@ class VersionRecord:
 
     @cached_property
     def variables(self) -> tuple[str, ...]:
-        return variables_of(self.content)
+        known = self.content.variables
+        return variables_of(self.content) if known is None else known
 
     @cached_property
     def size_bytes(self) -> int:

@@ -161,12 +161,17 @@ def write_json(write: Write, looked: Looked | None = None) -> str:
     )
 
 
+def _variables(content: Content) -> dict[str, str]:
+    return {} if content.variables is None else {"variables": json.dumps(content.variables)}
+
+
 def _operation_json(operation: Operation) -> Json:
     fields: Json = {"kind": _KINDS[type(operation)], "name": operation.name}
     match operation:
         case Register(content=content):
             return fields | {
-                "content": content.fields(),
+                # The variables are kept so that no read has to parse a template.
+                "content": content.fields() | _variables(content),
                 "digest": operation.digest,
                 "commit_message": operation.commit_message,
                 "tags": dict(operation.tags),
