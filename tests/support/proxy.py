@@ -21,6 +21,8 @@ class Proxy:
         self.mode: Mode = "pass"
         self.delay_seconds = 0.05
         """Of each chunk, while the mode is `delay`."""
+        self.bytes_to_client = 0
+        """That went through."""
         self._upstream = (host, port)
         self._open: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -112,5 +114,7 @@ class Proxy:
                     await asyncio.sleep(self.delay_seconds)
                 if self.mode in swallowed:
                     continue
+                if "half_open" in swallowed:
+                    self.bytes_to_client += len(chunk)
                 writer.write(chunk)
                 await writer.drain()

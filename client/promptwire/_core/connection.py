@@ -30,7 +30,7 @@ _CHANNEL_OPTIONS: list[tuple[str, int | str]] = [
     ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 2_000),
     ("grpc.max_send_message_length", limits.LARGE_REQUEST_MAX_BYTES),
-    ("grpc.max_receive_message_length", limits.MESSAGE_MAX_BYTES),
+    ("grpc.max_receive_message_length", limits.ANSWER_MAX_BYTES),
     # Otherwise a forked child would find its parent's connection in the process-wide pool.
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.primary_user_agent", f"promptwire-python/{__version__}"),

@@ -54,6 +54,8 @@ Outcome = tuple[Meaning | PromptwireError, Revision | None]
 
 _PICKS = 3
 """How often a split is looked up when the version that it led to is gone by then."""
+_ONE_REVISION_TRIES = 3
+"""How often a batch that takes several calls is asked for."""
 _JOIN_SECONDS = 5.0
 _READ_SECONDS = 2.0
 """How long a load waits for a disk that does not answer, when it wants to know what an earlier process knew."""
@@ -375,13 +377,33 @@ class Core:
     ) -> Steps[Sequence[Outcome]]:
         timeout_seconds = max(0.001, deadline - self._clock())
         if len(keys) > 1:
-            operation = self.operations.batch_resolve(keys)
-            outcomes, revision = yield from self._ask(operation, timeout_seconds, wanted, hurried)
-            return [(one, revision) for one in outcomes]
+            return (yield from self._resolve_all(keys, deadline, wanted, hurried))
         try:
             return [(yield from self._ask(self.operations.resolve(keys[0]), timeout_seconds, wanted, hurried))]
         except NotFoundError as error:
             return [(error, revision_of(error))]
+
+    def _resolve_all(
+        self, keys: Sequence[str], deadline: float, wanted: Wanted, hurried: bool
+    ) -> Steps[Sequence[Outcome]]:
+        """In as many calls as the answers take. If something was written in between, all are asked for once more, which
+        brings what has changed: so they are of one revision, unless changes come faster than they can be told.
+        """
+        held: dict[bytes, PromptVersion] = {}
+        for _ in range(_ONE_REVISION_TRIES):
+            found: list[Outcome] = []
+            while len(found) < len(keys):
+                operation = self.operations.batch_resolve(keys[len(found) :], held)
+                timeout_seconds = max(0.001, deadline - self._clock())
+                outcomes, revision = yield from self._ask(operation, timeout_seconds, wanted, hurried)
+                if not outcomes:
+                    raise PromptwireError(f"{self.options.target} answered a batch with nothing", "EMPTY_ANSWER")
+                found += [(one, revision) for one in outcomes]
+            if len({revision for _, revision in found if revision and revision.epoch}) <= 1:
+                break
+            versions = (one for one, _ in found if isinstance(one, PromptVersion) and one._token)
+            held = {version._token: version for version in versions}
+        return found
 
     def _fail(self, flight: Flight, error: PromptwireError) -> None:
         self.live.abandon(flight)

@@ -115,13 +115,14 @@ class Operations:
         )
 
     def batch_resolve(
-        self, references: Sequence[str]
+        self, references: Sequence[str], held: Mapping[bytes, PromptVersion]
     ) -> Operation[pb.BatchResolveRequest, pb.BatchResolveResponse, list[Meaning | PromptwireError]]:
-        request = pb.BatchResolveRequest(namespace=self._namespace, references=references)
+        """What became of the first references; `held` are versions that are here already, by token."""
+        request = pb.BatchResolveRequest(namespace=self._namespace, references=references, held=held)
         return Operation(
             lambda stubs: stubs.prompts.BatchResolve,
             request,
-            lambda response, lease: [_outcome(outcome, lease) for outcome in response.outcomes],
+            lambda response, lease: [_outcome(outcome, lease, held) for outcome in response.outcomes],
             _of_read,
             read=request.read,
         )
@@ -611,9 +612,13 @@ def _alias_change(response: pb.SetAliasResponse | pb.DeleteAliasResponse, _: Lea
     )
 
 
-def _outcome(outcome: pb.ResolveOutcome, lease: Lease) -> Meaning | PromptwireError:
+def _outcome(
+    outcome: pb.ResolveOutcome, lease: Lease, held: Mapping[bytes, PromptVersion]
+) -> Meaning | PromptwireError:
     if outcome.WhichOneof("outcome") != "version":
         return from_problem(outcome.problem.code, outcome.problem.reason, outcome.problem.message)
+    if outcome.held and not outcome.HasField("split"):
+        return replace(held[outcome.version.token], aliases=tuple(outcome.version.aliases), _lease=lease)
     try:
         return decoding.meaning(outcome.reference, outcome, lease)
     except PromptwireError as error:

@@ -78,7 +78,5 @@ REQUEST_MAX_BYTES: Final = 4 << 20
 LARGE_REQUEST_MAX_BYTES: Final = 16 << 20
 """Largest request that releases, records metrics or subscribes; each part of it has limits of its own."""
 
-MESSAGE_MAX_BYTES: Final = 128 << 20
-"""Largest gRPC message either side sends or takes: 100 tags of 100,000 four-byte characters, twice, and room to
-spare.
-"""
+ANSWER_MAX_BYTES: Final = 4 << 20
+"""Largest message that the service sends: what every gRPC client takes unless it is told otherwise."""

@@ -403,7 +403,7 @@ class ListPromptVersionsRequest(google.protobuf.message.Message):
     name: builtins.str
     """Prompt's name."""
     page_size: builtins.int
-    """At most this many in a page: 1-1,000; 0 means 100. A page is also cut at about 4 MiB."""
+    """At most this many in a page: 1-1,000; 0 means 100. A page is also cut so that it fits into 4 MiB."""
     page_token: builtins.str
     """`next_page_token` of the page before; empty for the first. Bound to the same `name`."""
     def __init__(
@@ -683,6 +683,7 @@ class BatchResolveRequest(google.protobuf.message.Message):
     REFERENCES_FIELD_NUMBER: builtins.int
     READ_FIELD_NUMBER: builtins.int
     KEY_FIELD_NUMBER: builtins.int
+    HELD_FIELD_NUMBER: builtins.int
     namespace: builtins.str
     """Namespace; empty means `default`."""
     key: builtins.str
@@ -695,6 +696,10 @@ class BatchResolveRequest(google.protobuf.message.Message):
     def read(self) -> promptwire.v1.common_pb2.ReadOptions:
         """Freshness, for all."""
 
+    @property
+    def held(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.bytes]:
+        """PromptVersion.token of versions that the caller has: see ResolveOutcome.held; at most 1,000."""
+
     def __init__(
         self,
         *,
@@ -702,10 +707,11 @@ class BatchResolveRequest(google.protobuf.message.Message):
         references: collections.abc.Iterable[builtins.str] | None = ...,
         read: promptwire.v1.common_pb2.ReadOptions | None = ...,
         key: builtins.str | None = ...,
+        held: collections.abc.Iterable[builtins.bytes] | None = ...,
     ) -> None: ...
     _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["_key", b"_key", "key", b"key", "read", b"read"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_key", b"_key", "key", b"key", "namespace", b"namespace", "read", b"read", "references", b"references"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["_key", b"_key", "held", b"held", "key", b"key", "namespace", b"namespace", "read", b"read", "references", b"references"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__key: typing_extensions.TypeAlias = typing.Literal["key"]
     _WhichOneofArgType__key: typing_extensions.TypeAlias = typing.Literal["_key", b"_key"]
@@ -723,11 +729,15 @@ class BatchResolveResponse(google.protobuf.message.Message):
     INFO_FIELD_NUMBER: builtins.int
     @property
     def outcomes(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___ResolveOutcome]:
-        """One outcome for each reference, in the request's order."""
+        """One outcome for each of the first references, in the request's order: as many as fit into 4 MiB, at least one. Ask for the
+        rest in another call, with `info.revision` as `min_revision`.
+        """
 
     @property
     def info(self) -> promptwire.v1.common_pb2.ReadInfo:
-        """How good the answers are; all are of one revision or newer."""
+        """How good the answers are. All are of this revision, unless the namespace changes faster than they can be read: then none
+        is older.
+        """
 
     def __init__(
         self,
@@ -752,8 +762,11 @@ class ResolveOutcome(google.protobuf.message.Message):
     VERSION_FIELD_NUMBER: builtins.int
     PROBLEM_FIELD_NUMBER: builtins.int
     SPLIT_FIELD_NUMBER: builtins.int
+    HELD_FIELD_NUMBER: builtins.int
     reference: builtins.str
     """As it was asked for."""
+    held: builtins.bool
+    """The caller has the version, by its token: `version` has no more than name, number, aliases and token."""
     @property
     def version(self) -> promptwire.v1.common_pb2.PromptVersion:
         """The version that the reference means."""
@@ -773,10 +786,11 @@ class ResolveOutcome(google.protobuf.message.Message):
         version: promptwire.v1.common_pb2.PromptVersion | None = ...,
         problem: Global___Problem | None = ...,
         split: promptwire.v1.common_pb2.Split | None = ...,
+        held: builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["outcome", b"outcome", "problem", b"problem", "split", b"split", "version", b"version"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["outcome", b"outcome", "problem", b"problem", "reference", b"reference", "split", b"split", "version", b"version"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["held", b"held", "outcome", b"outcome", "problem", b"problem", "reference", b"reference", "split", b"split", "version", b"version"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_outcome: typing_extensions.TypeAlias = typing.Literal["version", "problem"]
     _WhichOneofArgType_outcome: typing_extensions.TypeAlias = typing.Literal["outcome", b"outcome"]

@@ -1,8 +1,9 @@
 """Resolves many references in one round trip; each has its own outcome, and none fails the others."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Final
 
 from promptwire.domain import limits
@@ -11,16 +12,16 @@ from promptwire.domain.references import parse_reference
 from promptwire.domain.violations import InvalidValueError, Violation
 from promptwire_service.commands.context import Reader, Registry
 from promptwire_service.commands.pairs import Resolved, read_pair
-from promptwire_service.domain.errors import RegistryError, answer_too_large, invalid, refuse
+from promptwire_service.domain.errors import RegistryError, invalid, refuse
 from promptwire_service.domain.reads import CACHED, Freshness
 from promptwire_service.domain.records import Revision
 
-ANSWER_MAX_BYTES: Final = limits.MESSAGE_MAX_BYTES // 2
 _AT_ONCE: Final = 32
 """Reads under way for one batch: a cold batch shall not take all of the store's connections."""
 
-_ALIAS_MAX_BYTES: Final = limits.ALIAS_MAX_CHARS + 3
-"""In an answer, with its framing."""
+_PASSES: Final = 3
+"""How often a batch whose answers are of several revisions is gone through: what the first pass read is cached."""
+_HELD_BYTES: Final = 500
 
 Result = Resolved | RegistryError
 
@@ -35,7 +36,9 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class BatchResolved:
-    """Outcomes in the request's order. All are of `revision` or newer; it is None when nothing was looked up."""
+    """Outcomes of the first references, in the request's order. All are of `revision`, or newer where the namespace
+    changed faster than they could be read; it is None when nothing was looked up.
+    """
 
     outcomes: tuple[Outcome, ...]
     revision: Revision | None
@@ -43,49 +46,69 @@ class BatchResolved:
 
 
 async def batch_resolve(
-    registry: Registry, *, namespace: str, references: Sequence[str], freshness: Freshness, key: str | None = None
+    registry: Registry,
+    *,
+    namespace: str,
+    references: Sequence[str],
+    freshness: Freshness,
+    key: str | None = None,
+    held: Collection[bytes] = (),
 ) -> BatchResolved:
-    """Freshness is established once, for all, before the first read. A reference asked for twice is answered twice."""
+    """Answers as many references as make one message, about; what the caller holds, by its token, takes up no room.
+
+    Freshness is established once, for all, before the first read. A reference asked for twice is answered twice.
+    """
     refuse(check_namespace(namespace), _check_count(references))
     await registry.reader.reach(namespace, freshness)
-    distinct = tuple(dict.fromkeys(references))
-    results: dict[str, Result] = {}
-    todo = iter(distinct)
-    async with asyncio.TaskGroup() as workers:
-        for _ in range(min(_AT_ONCE, len(distinct))):
-            workers.create_task(_work(registry.reader, namespace, todo, results, key))
+    for _ in range(_PASSES):
+        batch = _Batch(registry.reader, namespace, references, key, frozenset(held))
+        results = await batch.read()
+        if len({result.revision for result in results.values() if result.revision}) <= 1:
+            break
     resolved = [result for result in results.values() if isinstance(result, Resolved)]
     revisions = [result.revision for result in results.values() if result.revision]
     return BatchResolved(
-        tuple(_within_bounds(references, results)),
+        tuple(Outcome(one, results[one]) for one in takewhile(results.__contains__, references)),
         min(revisions, key=lambda revision: revision.number, default=None),
         max((result.max_age_seconds for result in resolved), default=0.0),
     )
 
 
-async def _work(
-    reader: Reader, namespace: str, todo: Iterator[str], results: dict[str, Result], key: str | None
-) -> None:
-    for reference in todo:
+class _Batch:
+    """One pass through the references, in order, until there is enough for an answer."""
+
+    def __init__(
+        self, reader: Reader, namespace: str, references: Sequence[str], key: str | None, held: frozenset[bytes]
+    ) -> None:
+        self._reader = reader
+        self._namespace = namespace
+        self._distinct = tuple(dict.fromkeys(references))
+        self._todo = iter(self._distinct)
+        self._key = key
+        self._held = held
+        self._left_bytes = limits.ANSWER_MAX_BYTES
+        self._results: dict[str, Result] = {}
+
+    async def read(self) -> dict[str, Result]:
+        async with asyncio.TaskGroup() as workers:
+            for _ in range(min(_AT_ONCE, len(self._distinct))):
+                workers.create_task(self._work())
+        return self._results
+
+    async def _work(self) -> None:
+        while self._left_bytes > 0 and (reference := next(self._todo, None)) is not None:
+            result = self._results[reference] = await self._result(reference)
+            if isinstance(result, Resolved):
+                self._left_bytes -= _HELD_BYTES if result.version.token in self._held else result.version.size_bytes
+
+    async def _result(self, reference: str) -> Result:
         try:
             parsed = parse_reference(reference)
-            results[reference] = await read_pair(reader, namespace, parsed.name, parsed.selector, CACHED, key)
+            return await read_pair(self._reader, self._namespace, parsed.name, parsed.selector, CACHED, self._key)
         except InvalidValueError as error:
-            results[reference] = invalid(error.violation)
+            return invalid(error.violation)
         except RegistryError as error:
-            results[reference] = error
-
-
-def _within_bounds(references: Sequence[str], results: dict[str, Result]) -> Iterator[Outcome]:
-    """The outcomes, with a problem in place of what would make the answer too large to send."""
-    left_bytes = ANSWER_MAX_BYTES
-    for reference in references:
-        result = results[reference]
-        if isinstance(result, Resolved):
-            left_bytes -= result.version.size_bytes + _ALIAS_MAX_BYTES * len(result.prompt.aliases)
-            if left_bytes < 0:
-                result = answer_too_large(ANSWER_MAX_BYTES)
-        yield Outcome(reference, result)
+            return error
 
 
 def _check_count(references: Sequence[str]) -> Violation | None:

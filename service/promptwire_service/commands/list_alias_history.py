@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from promptwire.domain import limits
 from promptwire.domain.names import check_alias, check_namespace, check_prompt_name
 from promptwire_service.commands.context import Registry
-from promptwire_service.commands.paging import Listing, check_page_size
+from promptwire_service.commands.paging import Listing, check_page_size, fitting
 from promptwire_service.domain.errors import refuse
 from promptwire_service.domain.kept import AliasMoved
 from promptwire_service.domain.records import Revision
@@ -36,7 +36,7 @@ async def list_alias_history(
     read = await registry.store.read_history(
         namespace, name, alias, before=listing.cursor(page_token), at_ms=None, limit=limit + 1
     )
-    moves = tuple(read.value[:limit])
+    moves = fitting(read.value[:limit], lambda move: move.size_bytes)
     more = read.cut or len(moves) < len(read.value)
     return HistoryPage(moves, listing.token(moves[-1].number) if more else "", read.revision)
 

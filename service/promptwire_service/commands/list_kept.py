@@ -7,7 +7,7 @@ from promptwire.domain.names import check_namespace
 from promptwire.domain.violations import Violation
 from promptwire_service.commands.context import Registry
 from promptwire_service.commands.list_alias_history import is_number
-from promptwire_service.commands.paging import Listing, check_page_size
+from promptwire_service.commands.paging import Listing, check_page_size, fitting
 from promptwire_service.domain.errors import refuse
 from promptwire_service.domain.kept import KeptWrite
 from promptwire_service.domain.records import Read, Revision
@@ -46,6 +46,6 @@ async def list_releases(registry: Registry, *, namespace: str, page_size: int, p
 
 
 def _page(listing: Listing[int], read: Read[list[KeptWrite]], limit: int) -> KeptPage:
-    writes = tuple(read.value[:limit])
+    writes = fitting(read.value[:limit], lambda write: write.entry.size_bytes)
     more = read.cut or len(writes) < len(read.value)
     return KeptPage(writes, listing.token(writes[-1].entry.number) if more else "", read.revision)

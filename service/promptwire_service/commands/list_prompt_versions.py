@@ -6,7 +6,7 @@ from typing import Final
 from promptwire.domain import limits
 from promptwire.domain.names import check_namespace, check_prompt_name, check_version
 from promptwire_service.commands.context import Registry
-from promptwire_service.commands.paging import PAGE_MAX_BYTES, Listing, check_page_size
+from promptwire_service.commands.paging import PAGE_MAX_BYTES, Listing, check_page_size, fitting
 from promptwire_service.domain.errors import prompt_deleted, prompt_not_found, refuse
 from promptwire_service.domain.records import PromptRecord, Read, Revision, VersionRecord
 from promptwire_service.storage.base import Store
@@ -27,7 +27,7 @@ class VersionsPage:
 async def list_prompt_versions(
     registry: Registry, *, namespace: str, name: str, page_size: int, page_token: str
 ) -> VersionsPage:
-    """Raises PROMPT_NOT_FOUND. A page ends early where it would grow past about 4 MiB.
+    """Raises PROMPT_NOT_FOUND. A page ends early where it would grow past PAGE_MAX_BYTES.
 
     The prompt is read after its versions; when it changed in between, both are read again. One that changes faster than
     that is answered all the same, with aliases that may be newer than the page's revision.
@@ -46,9 +46,10 @@ async def list_prompt_versions(
             break
         page, prompt = await _read(registry.store, namespace, name, before, limit)
     # Below the last row there may be more, though they may all be deleted; a short page may be one cut by its bytes.
-    more = bool(page.value) and page.value[-1].version > 1
-    token = listing.token(page.value[-1].version) if more else ""
-    return VersionsPage(prompt.value, tuple(page.value), token, page.revision)
+    versions = fitting(page.value, lambda version: version.size_bytes + prompt.value.aliases_max_bytes)
+    more = bool(versions) and versions[-1].version > 1
+    token = listing.token(versions[-1].version) if more else ""
+    return VersionsPage(prompt.value, versions, token, page.revision)
 
 
 async def _read(

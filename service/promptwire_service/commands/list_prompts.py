@@ -8,7 +8,7 @@ from promptwire.domain import limits
 from promptwire.domain.names import check_namespace, check_prompt_name
 from promptwire.domain.violations import Violation, shape
 from promptwire_service.commands.context import Registry
-from promptwire_service.commands.paging import PAGE_MAX_BYTES, Listing, check_page_size
+from promptwire_service.commands.paging import Listing, check_page_size, fitting
 from promptwire_service.domain.errors import refuse
 from promptwire_service.domain.records import PromptRecord, Revision
 
@@ -42,19 +42,9 @@ async def list_prompts(
     read = await registry.store.list_prompts(
         namespace, after=listing.cursor(page_token), prefix=name_prefix, limit=limit + 1
     )
-    prompts = cut_by_bytes(read.value[:limit])
+    prompts = fitting(read.value[:limit], lambda prompt: prompt.size_bytes)
     more = read.cut or len(prompts) < len(read.value)
     return PromptsPage(prompts, listing.token(prompts[-1].name) if more else "", read.revision)
-
-
-def cut_by_bytes(prompts: list[PromptRecord]) -> tuple[PromptRecord, ...]:
-    """At least one, then up to about PAGE_MAX_BYTES: a thousand prompts with all the tags allowed would be 40 GB."""
-    total_bytes = 0
-    for count, prompt in enumerate(prompts, start=1):
-        total_bytes += sum(len(key.encode()) + len(value.encode()) for key, value in prompt.tags.items())
-        if total_bytes > PAGE_MAX_BYTES:
-            return tuple(prompts[:count])
-    return tuple(prompts)
 
 
 def _is_name(cursor: str) -> bool:

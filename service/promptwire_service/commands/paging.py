@@ -7,7 +7,7 @@ misread.
 
 import base64
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
@@ -16,9 +16,14 @@ from promptwire.domain.strict_json import parse_json
 from promptwire.domain.violations import Violation
 
 Cursor = TypeVar("Cursor", str, int)
+Row = TypeVar("Row")
 
-PAGE_MAX_BYTES: Final = 4 << 20
-"""A page ends after the row that takes it past this, however many rows were asked for."""
+PAGE_MAX_BYTES: Final = 3 << 19
+"""A page ends before the row that would take it past this, however many rows were asked for.
+
+Far enough below what a message may have: as one, a row may be twice what a store counts, for a version tells the names
+of its variables too, and one row alone may be larger.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +66,16 @@ class Listing(Generic[Cursor]):
         cursor = array[-1]
         # `type` and not isinstance: true is an int in Python, not in a token.
         return cursor if type(cursor) is type(self.start) and self.accepts(cursor) else None
+
+
+def fitting(rows: Sequence[Row], size_bytes: Callable[[Row], int]) -> tuple[Row, ...]:
+    """The first row, and those after it that fit into the page."""
+    total = 0
+    for count, row in enumerate(rows):
+        total += size_bytes(row)
+        if count and total > PAGE_MAX_BYTES:
+            return tuple(rows[:count])
+    return tuple(rows)
 
 
 def check_page_size(value: int) -> Violation | None:

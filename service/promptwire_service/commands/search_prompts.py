@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from promptwire_service.commands.context import Registry
-from promptwire_service.commands.list_prompts import PromptsPage, cut_by_bytes
-from promptwire_service.commands.paging import PAGE_MAX_BYTES
+from promptwire_service.commands.list_prompts import PromptsPage
+from promptwire_service.commands.paging import PAGE_MAX_BYTES, fitting
 from promptwire_service.commands.searching import Search
 from promptwire_service.domain.records import PromptRecord, Read
 from promptwire_service.domain.search.fields import PROMPTS
@@ -31,11 +31,12 @@ async def search_prompts(
 
     found = await search.page(find)
     if found.rows is not None:
-        prompts = cut_by_bytes(found.rows)
+        prompts = fitting(found.rows, lambda prompt: prompt.size_bytes)
         token = found.token if len(prompts) == len(found.rows) else search.token(found.cursors[len(prompts) - 1])
         return PromptsPage(prompts, token, found.revision)
     names = [name for name, _ in found.keys]
     whole = await registry.store.read_prompt_rows(namespace, names, max_bytes=PAGE_MAX_BYTES)
-    rows = [row for row in whole.value if row is not None and await search.holds(row)]
-    token = found.token if len(whole.value) == len(names) else search.token(found.cursors[len(whole.value) - 1])
+    read = fitting(whole.value, lambda prompt: prompt.size_bytes if prompt else 0)
+    rows = [row for row in read if row is not None and await search.holds(row)]
+    token = found.token if len(read) == len(names) else search.token(found.cursors[len(read) - 1])
     return PromptsPage(tuple(rows), token, whole.revision)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import chain, repeat
 
 from promptwire_service.commands.context import Registry
-from promptwire_service.commands.paging import PAGE_MAX_BYTES
+from promptwire_service.commands.paging import PAGE_MAX_BYTES, fitting
 from promptwire_service.commands.searching import Search
 from promptwire_service.domain.records import Read, Revision
 from promptwire_service.domain.search.fields import VERSIONS
@@ -51,8 +51,15 @@ async def search_versions(
 
     found = await search.page(find)
     if found.one_read or not found.keys:
-        return FoundVersionsPage(tuple(found.rows or ()), found.token, found.revision)
+        first = fitting(found.rows or (), _size_bytes)
+        token = found.token if len(first) == len(found.rows or ()) else search.token(found.cursors[len(first) - 1])
+        return FoundVersionsPage(first, token, found.revision)
     whole = await registry.store.read_rows(namespace, found.keys, max_bytes=PAGE_MAX_BYTES)
-    rows = [row for row in whole.value if row is not None and await search.holds(row)]
-    token = found.token if len(whole.value) == len(found.keys) else search.token(found.cursors[len(whole.value) - 1])
+    read = fitting(whole.value, lambda row: _size_bytes(row) if row else 0)
+    rows = [row for row in read if row is not None and await search.holds(row)]
+    token = found.token if len(read) == len(found.keys) else search.token(found.cursors[len(read) - 1])
     return FoundVersionsPage(tuple(rows), token, whole.revision)
+
+
+def _size_bytes(row: VersionRow) -> int:
+    return row.version.size_bytes + row.prompt.aliases_max_bytes

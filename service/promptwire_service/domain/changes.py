@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from promptwire.domain.names import tags_size_bytes
 from promptwire.domain.splits import Split, Target
 from promptwire_service.domain.records import PromptRecord, Revision, VersionRecord
 
@@ -110,6 +111,11 @@ class LogEntry:
     request_id: str
     changes: tuple[Change, ...]
 
+    @property
+    def size_bytes(self) -> int:
+        """About what it takes up in a message."""
+        return 500 + len(self.reason.encode()) + sum(map(_size_bytes, self.changes))
+
 
 @dataclass(frozen=True, slots=True)
 class LogHead:
@@ -135,6 +141,25 @@ class LogPage:
     head: Revision
     floor: int
     cursor_request_id: str = ""
+
+
+def _size_bytes(change: Change) -> int:
+    size = 50 + len(change.name)
+    match change:
+        case AliasSet(target=target, previous=previous):
+            return size + 100 + target_size_bytes(target) + target_size_bytes(previous)
+        case AliasDeleted(previous=previous):
+            return size + 100 + target_size_bytes(previous)
+        case TagsSet(tags=tags):
+            return size + tags_size_bytes(tags) + 10 * len(tags)
+        case TagsDeleted(keys=keys):
+            return size + sum(len(key.encode()) + 5 for key in keys)
+    return size
+
+
+def target_size_bytes(target: Target) -> int:
+    """About what an alias's target takes up in a message."""
+    return 12 if isinstance(target, int) else 300 + 20 * len(target.segments)
 
 
 def apply(prompt: PromptRecord | None, entry: LogEntry, change: Change) -> PromptRecord | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from promptwire.domain.splits import Target
-from promptwire_service.domain.changes import LogEntry
+from promptwire_service.domain.changes import LogEntry, target_size_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,11 @@ class AliasMoved:
     previous: Target
     rollback: bool = False
     undoes: int = 0
+
+    @property
+    def size_bytes(self) -> int:
+        """About what it takes up in a message."""
+        return 500 + len(self.reason.encode()) + target_size_bytes(self.target) + target_size_bytes(self.previous)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final, Generic, TypeVar
 
+from promptwire.domain import limits
 from promptwire.domain.content import Content
 from promptwire.domain.names import LATEST, tags_size_bytes
 from promptwire.domain.references import Selector
@@ -92,6 +93,11 @@ class PromptRecord:
         splits = sum(200 + 12 * len(split.segments) for split in self.splits.values())
         deleted = 5 * len(self.deleted_versions)
         return 500 + 100 * len(self.aliases) + splits + deleted + tags_size_bytes(self.tags)
+
+    @property
+    def aliases_max_bytes(self) -> int:
+        """About what the aliases of one version may take up in a message: all may lead to it."""
+        return (limits.ALIAS_MAX_CHARS + 3) * (len(self.aliases) + len(self.splits))
 
     def aliases_of(self, version: int) -> list[str]:
         """Those that lead to a version, in part at least."""

@@ -19,7 +19,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 from promptwire.domain import limits
 from promptwire.domain.violations import Violation
-from promptwire_service.domain.errors import RegistryError, invalid
+from promptwire_service.domain.errors import RegistryError, answer_too_large, invalid
 from promptwire_service.rpc.admission import Admission, Gate
 from promptwire_service.rpc.bounds import Checker
 from promptwire_service.rpc.errors import from_exception, log_refusal, to_status
@@ -124,6 +124,8 @@ def _unary(method: str, handle: Unary, gate: Gate) -> Callable[[Any, Context], A
                 raise request
             reply = await handle(request, context)
             data = reply if isinstance(reply, bytes) else reply.SerializeToString()
+            if len(data) > limits.ANSWER_MAX_BYTES:  # pages and batches are cut before; what cannot be is refused
+                raise answer_too_large(limits.ANSWER_MAX_BYTES)
         except Exception as error:
             await _abort(method, error, context)
         finally:

@@ -61,6 +61,7 @@ BOUNDS: Final[Mapping[str, Bound]] = {
     "order_by": Bound(count=limits.ORDER_KEYS_MAX, chars=limits.ORDER_KEY_MAX_CHARS),
     "subscriptions": _SUBSCRIPTIONS,
     "BatchResolveRequest.references": Bound(count=limits.BATCH_MAX, chars=limits.BATCH_REFERENCE_MAX_CHARS),
+    "BatchResolveRequest.held": Bound(count=limits.BATCH_MAX, chars=limits.TOKEN_MAX_BYTES),
     "Content.text": Bound(chars=limits.CONTENT_MAX_BYTES),
     "Content.messages_json": Bound(chars=limits.CONTENT_MAX_BYTES),
     "Content.response_format_json": Bound(chars=limits.CONTENT_MAX_BYTES),

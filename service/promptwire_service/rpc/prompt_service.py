@@ -1,5 +1,9 @@
 """promptwire.v1.PromptService, but for its streams: each method is its command, with messages on either side."""
 
+from collections.abc import Iterator
+from typing import Final
+
+from promptwire.domain import limits
 from promptwire.domain.content import warnings_of
 from promptwire.domain.splits import plain
 from promptwire.v1 import prompt_service_pb2 as pb
@@ -23,6 +27,9 @@ from promptwire_service.rpc import translate
 from promptwire_service.rpc.binding import Context
 from promptwire_service.rpc.memo import ResolveMemo
 from promptwire_service.rpc.wire_values import time_ms_of
+
+_FRAMING_BYTES: Final = 5
+_BESIDE_OUTCOMES_BYTES: Final = 1_000
 
 NAME = pb.DESCRIPTOR.services_by_name["PromptService"].full_name
 
@@ -138,9 +145,11 @@ class PromptService:
             references=request.references,
             freshness=translate.freshness_of(request),
             key=_key(request),
+            held=request.held,
         )
+        held = frozenset(request.held)
         return pb.BatchResolveResponse(
-            outcomes=map(translate.outcome, batch.outcomes),
+            outcomes=_within_a_message(translate.outcome(one, held) for one in batch.outcomes),
             info=translate.read_info(batch.revision, batch.max_age_seconds),
         )
 
@@ -214,6 +223,16 @@ class PromptService:
             options=translate.write_options_of(request),
         )
         return pb.DeleteTagsResponse(revision=translate.revision(written.revision))
+
+
+def _within_a_message(outcomes: Iterator[pb.ResolveOutcome]) -> Iterator[pb.ResolveOutcome]:
+    """At least one, then as many as fit beside the rest of the answer."""
+    size = _BESIDE_OUTCOMES_BYTES
+    for index, outcome in enumerate(outcomes):
+        size += outcome.ByteSize() + _FRAMING_BYTES
+        if index and size > limits.ANSWER_MAX_BYTES:
+            return
+        yield outcome
 
 
 def _key(request: pb.ResolveRequest | pb.BatchResolveRequest) -> str | None:

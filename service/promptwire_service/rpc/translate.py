@@ -1,7 +1,7 @@
 """The registry's values as messages, and the parts that requests share as values."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from google.protobuf.duration_pb2 import Duration
@@ -258,13 +258,23 @@ def problem(error: RegistryError) -> pb.Problem:
     return pb.Problem(code=error.code.value, reason=error.reason, message=error.message)
 
 
-def outcome(value: Outcome) -> pb.ResolveOutcome:
+def outcome(value: Outcome, held: Collection[bytes] = ()) -> pb.ResolveOutcome:
     if isinstance(value.result, RegistryError):
         return pb.ResolveOutcome(reference=value.reference, problem=problem(value.result))
     pair = value.result
+    known = pair.version.token in held
     return pb.ResolveOutcome(
-        reference=value.reference, version=resolved(pair), split=_split(pair.split) if pair.split else None
+        reference=value.reference,
+        version=_known(pair) if known else resolved(pair),
+        split=_split(pair.split) if pair.split else None,
+        held=known,
     )
+
+
+def _known(pair: Resolved) -> common_pb.PromptVersion:
+    record = pair.version
+    aliases = pair.prompt.aliases_of(record.version)
+    return common_pb.PromptVersion(name=record.name, version=record.version, aliases=aliases, token=record.token)
 
 
 def namespace_of(namespace: str) -> str:

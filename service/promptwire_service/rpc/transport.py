@@ -22,7 +22,7 @@ _IDENTITY_ONLY: Final = 1
 
 OPTIONS: Final = (
     ("grpc.max_receive_message_length", limits.LARGE_REQUEST_MAX_BYTES),
-    ("grpc.max_send_message_length", limits.MESSAGE_MAX_BYTES),
+    ("grpc.max_send_message_length", limits.ANSWER_MAX_BYTES),
     # A compressed message is taken apart before its size is looked at: 16 MiB of it can be 16 GiB.
     ("grpc.compression_enabled_algorithms_bitset", _IDENTITY_ONLY),
     # An agent that vanished without a word must not keep its Watch stream for ever.

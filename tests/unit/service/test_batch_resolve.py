@@ -1,6 +1,7 @@
 """Many references in one call: each has its own outcome, and all share one freshness."""
 
 import asyncio
+from collections.abc import Collection
 
 import pytest
 
@@ -14,8 +15,12 @@ from promptwire_service.domain.records import Revision
 from tests.unit.service.fakes import NOW, Below, a_prompt, a_version, fields
 
 
-async def batch(below: Below, *references: str, freshness: Freshness = CACHED) -> BatchResolved:
-    return await batch_resolve(below.registry, namespace="default", references=references, freshness=freshness)
+async def batch(
+    below: Below, *references: str, freshness: Freshness = CACHED, held: Collection[bytes] = ()
+) -> BatchResolved:
+    return await batch_resolve(
+        below.registry, namespace="default", references=references, freshness=freshness, held=held
+    )
 
 
 def told(answer: BatchResolved) -> list[int | str]:
@@ -48,6 +53,7 @@ async def test_the_revision_is_the_oldest_of_all(below: Below) -> None:
     prompt = a_prompt(production=2)
     below.reader.script.extend(
         Answer(value, Revision("epoch", number), age)
+        for _ in range(3)  # read again, as long as the revisions differ
         for value, number, age in [
             (prompt, 35, 0.1),
             (a_version(2), 35, 0.1),
@@ -85,12 +91,48 @@ async def test_freshness_that_cannot_be_had_fails_the_batch(below: Below) -> Non
     assert caught.value.code is Code.UNAVAILABLE
 
 
-async def test_what_would_make_the_answer_too_large_is_a_problem_and_not_a_failure(
+async def test_a_batch_answers_as_many_as_fit_and_reads_little_more(
     below: Below, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "ANSWER_MAX_BYTES", 2 * a_version(1).size_bytes + 500)
-    answer = await batch(below, "team/greeting/1", "team/greeting/1", "team/greeting/1", "nobody")
-    assert told(answer) == [1, 1, "ANSWER_TOO_LARGE", "PROMPT_NOT_FOUND"]
+    monkeypatch.setattr(limits, "ANSWER_MAX_BYTES", 2 * a_version(1).size_bytes)
+    monkeypatch.setattr(module, "_AT_ONCE", 1)
+    references = ["team/greeting/1", "nobody", "team/greeting/2", "team/greeting/3", "team/greeting/1"]
+    answer = await batch(below, *references)
+    assert told(answer) == [1, "PROMPT_NOT_FOUND", 2]
+    reads = len(below.reader.asked)
+    rest = await batch(below, *references[3:])
+    assert told(rest) == [3, 1]
+    assert len(below.reader.asked) < reads + 6
+
+
+async def test_what_the_caller_holds_takes_up_no_room(below: Below, monkeypatch: pytest.MonkeyPatch) -> None:
+    large = [a_version(number, text="x" * 10_000) for number in (1, 2, 3)]
+    below.store.add(a_prompt(), *large)
+    monkeypatch.setattr(limits, "ANSWER_MAX_BYTES", 12_000)
+    monkeypatch.setattr(module, "_AT_ONCE", 1)
+    references = [f"team/greeting/{number}" for number in (1, 2, 3)]
+    assert told(await batch(below, *references)) == [1, 2]
+    assert told(await batch(below, *references, held=[large[0].token, large[1].token])) == [1, 2, 3]
+
+
+async def test_answers_of_several_revisions_are_read_again(below: Below, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first read finds the store at one revision, the next ones at a later one: as when what is not cached is read
+    while others write.
+    """
+    read, reads = below.reader.prompt, 0
+
+    async def moving(*arguments: object) -> object:
+        nonlocal reads
+        reads += 1
+        if reads == 2:
+            below.store.revision = Revision("epoch", 41)
+        return await read(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(below.reader, "prompt", moving)
+    monkeypatch.setattr(module, "_AT_ONCE", 1)
+    answer = await batch(below, "team/greeting/1", "team/greeting/2")
+    assert {outcome.result.revision for outcome in answer.outcomes} == {answer.revision} == {Revision("epoch", 41)}
+    assert reads == 4
 
 
 async def test_a_cold_batch_reads_a_bounded_number_at_once(below: Below, monkeypatch: pytest.MonkeyPatch) -> None:
