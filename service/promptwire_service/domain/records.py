@@ -90,7 +90,7 @@ class PromptRecord:
     @property
     def size_bytes(self) -> int:
         """About what it costs a cache or a message: its tags, 100 bytes an alias, and 500 bytes for the rest."""
-        splits = sum(200 + 12 * len(split.segments) for split in self.splits.values())
+        splits = sum(200 + 12 * len(split.segments) for split in self.splits.values()) if self.splits else 0
         deleted = 5 * len(self.deleted_versions)
         return 500 + 100 * len(self.aliases) + splits + deleted + tags_size_bytes(self.tags)
 

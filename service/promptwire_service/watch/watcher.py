@@ -31,19 +31,19 @@ class State:
     continues: bool = False
     """Whether it only has more bodies of a state that an earlier piece began."""
 
-    def pieces(self) -> Iterator["State"]:
-        """The state cut so that each piece has as many bodies as fit into a part, or one."""
-        if self.size_bytes <= PART_MAX_BYTES:
-            yield self
+    def pieces(self) -> Iterator[tuple["State", int]]:
+        """The state cut so that each piece has as many bodies as fit into a part, or one; and how large each is."""
+        if (size := self.size_bytes) <= PART_MAX_BYTES:
+            yield self, size
             return
         piece, size = replace(self, bodies=()), self._head_bytes
         for body in self.bodies:
             # A small head goes along with the first body, however large that is.
             if size + body.size_bytes > PART_MAX_BYTES and (piece.bodies or size > PART_MAX_BYTES // 2):
-                yield piece
+                yield piece, size
                 piece, size = State(self.name, None, (), continues=True), 0
             piece, size = replace(piece, bodies=(*piece.bodies, body)), size + body.size_bytes
-        yield piece
+        yield piece, size
 
     @property
     def size_bytes(self) -> int:
@@ -279,7 +279,7 @@ class Watcher:
         if self._nonce is None:
             self._nonce = nonce
 
-    def _states(self) -> Iterator[State]:
+    def _states(self) -> Iterator[tuple[State, int]]:
         """What is new of each prompt that is marked now, worked out one by one."""
         marked, self._marked = self._marked, set()
         self._taken = {
@@ -289,7 +289,7 @@ class Watcher:
         self._asked -= marked
         return self._news(list(self._taken))
 
-    def _news(self, names: list[str]) -> Iterator[State]:
+    def _news(self, names: list[str]) -> Iterator[tuple[State, int]]:
         for name in names:
             # It may have been dropped meanwhile.
             if taken := self._taken.get(name):
@@ -297,7 +297,7 @@ class Watcher:
                 if state is not None:
                     yield from state.pieces()
 
-    def _updates(self, states: Iterator[State], revision: Revision) -> Iterator[Update]:
+    def _updates(self, states: Iterator[tuple[State, int]], revision: Revision) -> Iterator[Update]:
         prev = self.sent_revision
         parts = _parts(states)
         part = next(parts, None)
@@ -337,15 +337,15 @@ class _Taken:
     now: Sent | None = None
 
 
-def _parts(states: Iterator[State]) -> Iterator[tuple[State, ...]]:
+def _parts(states: Iterator[tuple[State, int]]) -> Iterator[tuple[State, ...]]:
     part: list[State] = []
     size = 0
-    for state in states:
-        if part and (size + state.size_bytes > PART_MAX_BYTES or len(part) == _PART_MAX_STATES):
+    for state, state_bytes in states:
+        if part and (size + state_bytes > PART_MAX_BYTES or len(part) == _PART_MAX_STATES):
             yield tuple(part)
             part, size = [], 0
         part.append(state)
-        size += state.size_bytes
+        size += state_bytes
     if part:
         yield tuple(part)
 

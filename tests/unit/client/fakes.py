@@ -173,6 +173,10 @@ class FakeService(PromptServiceServicer):
         self.bookmarks = True
         self.pushes = True
         self.streams: list[ServedStream] = []
+        self.batch_fits = 1_000
+        """Versions that fit into an answer of BatchResolve; what is held takes up no room."""
+        self.between_batches: Callable[[], object] = lambda: None
+        """Done after each answer of BatchResolve."""
         self.replies: dict[str, Any] = {}
         """First answers by request id."""
 
@@ -204,15 +208,25 @@ class FakeService(PromptServiceServicer):
     def BatchResolve(self, request: pb.BatchResolveRequest, context: grpc.ServicerContext) -> pb.BatchResolveResponse:
         self._begin("BatchResolve", request, context)
         with self.registry.changed:
-            outcomes = []
+            outcomes: list[pb.ResolveOutcome] = []
+            left = self.batch_fits
             for reference in request.references:
                 found = self.registry.resolve(reference)
                 if isinstance(found, tuple):
                     problem = pb.Problem(code=found[0].value[0], reason=found[1], message="no")
                     outcomes.append(pb.ResolveOutcome(reference=reference, problem=problem))
-                else:
+                elif found.token in request.held:
+                    bare = common.PromptVersion(name=found.name, version=found.version, aliases=found.aliases)
+                    bare.token = found.token
+                    outcomes.append(pb.ResolveOutcome(reference=reference, version=bare, held=True))
+                elif left:
+                    left -= 1
                     outcomes.append(pb.ResolveOutcome(reference=reference, version=found))
-            return pb.BatchResolveResponse(outcomes=outcomes, info=common.ReadInfo(revision=self.registry.revision))
+                else:
+                    break
+            revision = self.registry.revision
+            self.between_batches()
+            return pb.BatchResolveResponse(outcomes=outcomes, info=common.ReadInfo(revision=revision))
 
     def _once(self, request: Any, write: Callable[[], Any]) -> Any:
         with self.registry.changed:
