@@ -91,22 +91,16 @@ class ChatTemplate:
             return made
 
         for entry in self._entries:
-            if entry.__class__ is _Templated:
+            if isinstance(entry, _Templated):
                 content = entry.message["content"]
-                rendered.append(
-                    {
-                        **entry.message,
-                        "content": _changed(content, render_text)
-                        if isinstance(content, list)
-                        else render_text(content),
-                    }
-                )
+                content = _changed(content, render_text) if isinstance(content, list) else render_text(content)
+                rendered.append({**entry.message, "content": content})
             elif isinstance(entry, _Placeholder):
                 if entry.name not in values and not entry.optional:
                     missing[entry.name] = None
                 rendered += entry.fill(values)
             else:
-                rendered.append({**entry})  # type: ignore[dict-item]
+                rendered.append({**entry})
         if missing:
             raise MissingVariablesError(tuple(name for name in self.variables if name in missing))
         return rendered
