@@ -92,17 +92,17 @@ def tags(given: Iterable[str]) -> dict[str, str]:
 
 def moment(text: str, option: str = "--at") -> datetime:
     """A time as ISO 8601, local unless it says otherwise; or how long ago, as in 90s, 10m, 2h, 7d."""
-    if match := _AGO.match(text):
-        return datetime.now(UTC) - timedelta(seconds=float(match[1]) * _UNIT_SECONDS[match[2]])
     if text.isdecimal() and len(text) != len("20261128"):
         raise UsageError(
             f"{option} is a time, e.g. 2026-11-25T08:30, not a number of seconds or the like; got {text!r:.60}"
         )
     try:
+        if match := _AGO.match(text):
+            return datetime.now(UTC) - timedelta(seconds=float(match[1]) * _UNIT_SECONDS[match[2]])
         return datetime.fromisoformat(text).astimezone(UTC)
     except (ValueError, OverflowError) as error:
         raise UsageError(
-            f"{option} is a time, e.g. 2026-11-25T08:30, or how long ago, e.g. 10m, not {text!r}"
+            f"{option} is a time, e.g. 2026-11-25T08:30, or how long ago, e.g. 10m, not {text!r:.60}"
         ) from error
 
 

@@ -1,6 +1,5 @@
 """A version's content: in MLflow it is in reserved tags, in Promptwire it is fields that never change."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -8,6 +7,7 @@ from typing import Any, Final
 from mlflow.prompt import constants
 
 from promptwire.domain.content import JINJA
+from promptwire.domain.strict_json import parse_json
 from promptwire.mlflow.errors import invalid
 from promptwire.prompt_version import PromptVersion
 
@@ -86,7 +86,7 @@ def _template(text: str, kind: str | None) -> str | list[dict[str, Any]]:
     if kind != PROMPT_TYPE_CHAT:
         return text
     try:
-        messages = json.loads(text)
+        messages = parse_json(text)
     except ValueError as error:
         raise invalid(f"template: must be a JSON list of messages: {error}") from error
     if not isinstance(messages, list) or not all(isinstance(one, dict) for one in messages):
@@ -98,7 +98,7 @@ def _json_object(tags: Mapping[str, str], key: str) -> dict[str, Any] | None:
     if key not in tags:
         return None
     try:
-        value = json.loads(tags[key])
+        value = parse_json(tags[key])
     except ValueError as error:
         raise invalid(f"tags: {key} must be a JSON object: {error}") from error
     if not isinstance(value, dict):
