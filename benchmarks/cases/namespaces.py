@@ -31,7 +31,8 @@ from promptwire_service.storage.redis.store import RedisStore
 from promptwire_service.storage.redis.target import StoreTarget
 
 NAMESPACES: Final = 10_000
-CONNECTIONS: Final = 20
+CONNECTIONS: Final = 125
+"""A service takes 100 streams over each."""
 _READS_IN_BLOCK: Final = 300
 _IDLE_SECONDS: Final = 10.0
 _SETTLE_SECONDS: Final = 2.0

@@ -15,7 +15,8 @@ from benchmarks.peers.floor import stdin_ended
 from promptwire.v1 import prompt_service_pb2 as pb
 
 RENEW_SECONDS: Final = 5.0
-_OPENING: Final = 100
+_OPENING: Final = 50
+_RETRY_SECONDS: Final = 0.1
 WATCH: Final = "/promptwire.v1.PromptService/Watch"
 
 
@@ -32,15 +33,13 @@ async def main(target: str, first: int, count: int, connections: int) -> None:
 
     async def watch(number: int) -> None:
         nonlocal opened
-        call: Any = channels[number % connections].stream_stream(WATCH)()
         hello = pb.WatchHello(
             client_id=f"benchmark-{number}",
             namespace=namespace(number),
             subscriptions=[pb.Subscription(name="p", aliases=["production"])],
         )
         async with opening:
-            await call.write(pb.WatchRequest(hello=hello).SerializeToString())
-            await call.read()
+            call = await _opened(channels[number % connections], pb.WatchRequest(hello=hello).SerializeToString())
         opened += 1
         if opened == count:
             ready.set()
@@ -60,6 +59,18 @@ async def main(target: str, first: int, count: int, connections: int) -> None:
             task.cancel()
     for channel in channels:
         await channel.close()
+
+
+async def _opened(channel: grpc.aio.Channel, hello: bytes) -> Any:
+    """A stream that has its state. A service that takes no more at this moment is asked again, as clients do."""
+    while True:
+        call: Any = channel.stream_stream(WATCH)()
+        try:
+            await call.write(hello)
+            await call.read()
+            return call
+        except grpc.aio.AioRpcError:
+            await asyncio.sleep(_RETRY_SECONDS)
 
 
 async def _renew(call: Any) -> None:

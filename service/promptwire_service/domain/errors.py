@@ -372,9 +372,7 @@ def too_much_to_sort(looked_at: int) -> RegistryError:
 
 
 def too_many_namespaces(rule: str) -> RegistryError:
-    return RegistryError(
-        Code.RESOURCE_EXHAUSTED, "TOO_MANY_NAMESPACES", f"{rule}; open the stream over another connection or service"
-    )
+    return RegistryError(Code.RESOURCE_EXHAUSTED, "TOO_MANY_NAMESPACES", f"{rule}; open the stream at another service")
 
 
 def internal(error_id: str) -> RegistryError:

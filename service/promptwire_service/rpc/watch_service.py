@@ -58,12 +58,12 @@ class WatchService:
         )
         follows, held = await _follows(hello.subscriptions, "hello.subscriptions")
         resume = revision_of(hello, "resume", "hello.resume")
-        connection = context.peer()
-        async with self._coherence.watching(connection, namespace) as space:
+        peer = context.peer()
+        async with self._coherence.watching(peer, namespace) as space:
             hub = space.hub
             # Nothing is waited for between this and the hub's knowing the watcher: a drain finds it, or is found here.
             self._refuse_if_draining()
-            watcher = Watcher(hub, hello.client_id, hello.client_name, connection, time.time_ns() // 1_000_000)
+            watcher = Watcher(hub, hello.client_id, hello.client_name, peer, time.time_ns() // 1_000_000)
             watcher.reports = hello.reports
             try:
                 await hub.open(watcher, follows, resume, held)

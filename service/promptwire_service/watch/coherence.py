@@ -125,16 +125,16 @@ class Coherence:
         return Answer(None, found.tail.head, self._clock() - found.tail.synced_at)
 
     @asynccontextmanager
-    async def watching(self, connection: str, namespace: str) -> AsyncIterator[Space]:
+    async def watching(self, peer: str, namespace: str) -> AsyncIterator[Space]:
         """The namespace, followed for as long as the block lasts, with data or without.
 
         Raises RESOURCE_EXHAUSTED past the bounds of watched namespaces, and the store's error as `space`.
         """
-        self._watched.acquire(connection, namespace)
+        self._watched.acquire(peer, namespace)
         try:
             yield await self.space(namespace)
         finally:
-            self._watched.release(connection, namespace)
+            self._watched.release(peer, namespace)
 
     async def space(self, namespace: str) -> Space:
         """The namespace, followed from now on. Raises the store's error if it cannot be for the first time."""

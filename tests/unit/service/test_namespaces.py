@@ -6,19 +6,24 @@ from collections.abc import AsyncIterator, Callable, Hashable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+import grpc
 import pytest
 
 from promptwire.domain.content import Content
+from promptwire.v1 import prompt_service_pb2 as pb
 from promptwire_service.domain.changes import LogHead, LogPage
 from promptwire_service.domain.errors import RegistryError
 from promptwire_service.domain.operations import Register, SetAlias, Write, Written
 from promptwire_service.domain.reads import CACHED, STRONG, Freshness
 from promptwire_service.domain.records import PromptRecord, Read, Revision
+from promptwire_service.rpc.watch_service import WatchService
 from promptwire_service.storage.memory import MemoryStore
 from promptwire_service.watch import tailer as tailer_module
 from promptwire_service.watch.coherence import IDLE_SECONDS, Coherence
 from promptwire_service.watch.streams import WatchedNamespaces
 from promptwire_service.watch.watcher import Goodbye, Watcher
+from tests.unit.service.fakes import Below
+from tests.unit.service.serving import SECONDS, serving
 
 
 class CountingStore(MemoryStore):
@@ -190,7 +195,7 @@ async def test_an_emptied_namespace_is_followed_no_longer_unless_it_is_watched()
         await following(store, coherence, ["n"])
         store.forget("n")
         await coherence.prompt("n", "p", STRONG)
-        async with coherence.watching("connection", "n"):
+        async with coherence.watching("peer:1", "n"):
             coherence.evict_idle()
             assert coherence.namespaces() == ["n"]
         coherence.evict_idle()
@@ -246,7 +251,7 @@ async def test_a_partition_of_the_store_that_hangs_holds_up_no_other() -> None:
 async def test_unwatched_namespaces_are_bounded_and_the_least_recently_used_go_first() -> None:
     now = 0.0
     async with made(unwatched_max=20, clock=lambda: now) as (store, coherence):
-        async with coherence.watching("connection", "watched"):
+        async with coherence.watching("peer:1", "watched"):
             for number in range(100):
                 now += 1.0
                 await following(store, coherence, [f"n{number}"])
@@ -280,24 +285,56 @@ async def test_a_namespace_that_is_dropped_while_it_is_read_answers_what_the_sto
         assert (await coherence.prompt("n", "p", CACHED)).revision == moved.revision
 
 
-def test_watched_namespaces_are_bounded_for_a_connection_and_in_total() -> None:
-    watched = WatchedNamespaces(max_per_connection=2, max_total=3)
-    for namespace in ("a", "b", "a"):
-        watched.acquire("one", namespace)
+def test_watched_namespaces_are_bounded_for_an_address_and_in_total() -> None:
+    watched = WatchedNamespaces(max_per_address=2, max_total=3)
+    for peer, namespace in (("ipv4:1.1.1.1:5", "a"), ("ipv4:1.1.1.1:6", "b"), ("ipv4:1.1.1.1:6", "a")):
+        watched.acquire(peer, namespace)
     with pytest.raises(RegistryError) as refused:
-        watched.acquire("one", "c")
+        watched.acquire("ipv4:1.1.1.1:7", "c")
     assert refused.value.reason == "TOO_MANY_NAMESPACES"
-    assert "a connection watches at most 2 namespaces" in refused.value.message
-    watched.acquire("two", "c")
-    watched.acquire("two", "a")
+    assert "one address watches at most 2 namespaces" in refused.value.message
+    watched.acquire("ipv6:[::1]:5", "c")
+    watched.acquire("ipv6:[::1]:6", "a")
     with pytest.raises(RegistryError, match="this service watches at most 3 namespaces"):
-        watched.acquire("three", "d")
-    watched.release("one", "a")
+        watched.acquire("unix:", "d")
+    watched.release("ipv4:1.1.1.1:5", "a")
     assert "a" in watched
-    for connection, namespace in (("one", "a"), ("one", "b"), ("two", "c"), ("two", "a")):
-        watched.release(connection, namespace)
+    watched.release("ipv4:1.1.1.1:6", "b")
+    watched.release("ipv4:1.1.1.1:6", "a")
+    for namespace in ("c", "a"):
+        watched.release("ipv6:[::1]:5", namespace)
     assert not any(namespace in watched for namespace in "abc")
-    assert not watched._of_connection
+    assert not watched._of_address
+
+
+async def test_a_stream_of_one_namespace_too_many_is_refused_and_one_that_ends_makes_room() -> None:
+    async with (
+        made(watched=WatchedNamespaces(max_per_address=1)) as (_, coherence),
+        serving(Below(), WatchService(coherence)) as channel,
+    ):
+        watch = channel.stream_stream("/promptwire.v1.PromptService/Watch", None, pb.WatchResponse.FromString)
+
+        def hello(namespace: str) -> bytes:
+            return pb.WatchRequest(hello=pb.WatchHello(namespace=namespace)).SerializeToString()
+
+        first = watch(timeout=SECONDS)
+        await first.write(hello("a"))
+        await first.read()
+        refused = watch(timeout=SECONDS)
+        await refused.write(hello("b"))
+        assert await refused.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert "one address watches at most 1 namespaces" in await refused.details()
+        same = watch(timeout=SECONDS)
+        await same.write(hello("a"))
+        await same.read()
+        for call in (first, same):
+            await call.done_writing()
+            assert await call.code() is grpc.StatusCode.OK
+        again = watch(timeout=SECONDS)
+        await again.write(hello("b"))
+        assert (await again.read()).WhichOneof("message") == "update"
+        await again.done_writing()
+        assert await again.code() is grpc.StatusCode.OK
 
 
 async def test_a_drain_says_goodbye_to_everybody_and_lets_others_have_their_turns() -> None:
