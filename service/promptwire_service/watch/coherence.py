@@ -212,7 +212,7 @@ class Coherence:
 
     def _evict_least_recently_used(self, keep: str) -> None:
         """Keeps unwatched namespaces within their bound. A tenth goes at a time: finding them looks at all of them."""
-        if len(self._spaces) <= self._unwatched_max:
+        if len(self._spaces) - len(self._watched) <= self._unwatched_max:
             return
         idle = [
             (space.used_at, namespace)

@@ -19,6 +19,9 @@ class WatchedNamespaces:
         self._streams: Counter[str] = Counter()
         self._of_address: dict[str, Counter[str]] = {}
 
+    def __len__(self) -> int:
+        return len(self._streams)
+
     def __contains__(self, namespace: str) -> bool:
         return namespace in self._streams
 

@@ -3,7 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import AsyncIterator, Callable, Hashable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import grpc
@@ -264,6 +264,22 @@ async def test_unwatched_namespaces_are_bounded_and_the_least_recently_used_go_f
         colder = await coherence.prompt("n1", "p", CACHED)
         assert colder.value is not None
         assert (colder.value.aliases, colder.revision) == ({"a": 1}, moved.revision)
+
+
+async def test_one_more_watched_namespace_costs_the_same_beside_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with made(unwatched_max=5) as (_, coherence), AsyncExitStack() as streams:
+        looked_at: list[str] = []
+        is_evictable = Coherence._is_evictable
+
+        def counted(self: Coherence, namespace: str, space: Any) -> bool:
+            looked_at.append(namespace)
+            return is_evictable(self, namespace, space)
+
+        monkeypatch.setattr(Coherence, "_is_evictable", counted)
+        for number in range(50):
+            await streams.enter_async_context(coherence.watching("peer:1", f"n{number}"))
+        assert looked_at == []
+        assert len(coherence.namespaces()) == 50
 
 
 async def test_a_namespace_that_is_dropped_while_it_is_read_answers_what_the_store_has() -> None:
