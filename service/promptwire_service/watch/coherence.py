@@ -62,7 +62,7 @@ class Coherence:
         self.draining = False
         self._clock = clock
         self._unwatched_max = unwatched_max
-        self._watched = watched or WatchedNamespaces()
+        self._watched = WatchedNamespaces() if watched is None else watched
         self._tailer = LogTailer(self.store, clock=clock)
         self._spaces: dict[str, Space] = {}
         self._surveyor: Surveyor | None = None
