@@ -6,8 +6,9 @@ import json
 import os
 import random
 import sys
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import chdir, redirect_stderr, redirect_stdout
 from datetime import UTC, datetime
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import promptwire
@@ -146,7 +147,8 @@ class CommandLine:
         sys.stdin = io.TextIOWrapper(io.BytesIO(b"Hello {{name}}"))
         code: object = None
         try:
-            with redirect_stdout(out), redirect_stderr(err):
+            # What is exported goes into the directory that it is run in.
+            with TemporaryDirectory() as here, chdir(here), redirect_stdout(out), redirect_stderr(err):
                 app(["--target", self._served.process.target, "--namespace", NAMESPACE, "--timeout", "10", *words])
         except SystemExit as error:
             code = error.code
