@@ -325,6 +325,14 @@ async def test_what_is_deleted_in_namespaces_that_nobody_uses_is_purged_too(stor
     assert bool(await spaces[2].version(1))
 
 
+async def test_a_write_without_operations_asks_for_the_answer_of_its_request_id(store: Store) -> None:
+    space = Space(store, f"ns-{uuid.uuid4().hex[:12]}")
+    assert (await space.all(asked="this", dry_run=True)).results == ()
+    first = await space.write(registration(), request_id="once", asked="this")
+    again = Write(operations=(), request_id="once", actor="ana", asked="this", dry_run=True)
+    assert (await store.write(space.namespace, again)).results == first.results
+
+
 async def test_a_write_of_several_operations_deletes_nothing(store: Store) -> None:
     with pytest.raises(ValueError, match="alone"):
         Write(operations=(registration(), DeletePrompt(name="greeting")), request_id="x", actor="ana")

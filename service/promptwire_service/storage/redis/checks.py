@@ -48,6 +48,7 @@ NEEDED_COMMANDS = (
     *(
         f"{command} pw:{{default}}:meta{arguments}"
         for command, arguments in {
+            "exists": "",
             "expire": " 1",
             "hdel": " f",
             "hexists": " f",
@@ -57,9 +58,6 @@ NEEDED_COMMANDS = (
             "hlen": "",
             "hmget": " f",
             "hset": " f v",
-            "sadd": " m",
-            "scard": "",
-            "sismember": " m",
             "unlink": "",
             "xadd": " 1-0 f v",
             "xrange": " - +",
@@ -67,11 +65,13 @@ NEEDED_COMMANDS = (
             "zadd": " 0 m",
             "zcard": "",
             "zlexcount": " - +",
+            "zpopmin": "",
             "zrange": " 0 1",
             "zrangebylex": " - +",
             "zrangebyscore": " -inf +inf",
             "zrem": " m",
             "zremrangebyscore": " -inf 0",
+            "zscore": " m",
         }.items()
     ),
     "evalsha 0 0",
