@@ -2,9 +2,10 @@
 
 `python -m benchmarks.peers.streams OPTIONS`, a JSON object: `count` streams to each of `sides`, a list of {target,
 method, hello, reports}, hello in hex; with `reports` a stream says what it has applied, as our client does. Each stream
-has a connection of its own, as an agent's has. Prints a side's number each time all of its streams have received one
-message more; at the end of stdin prints all times, [side][message][stream], in nanoseconds of CLOCK_MONOTONIC (which is
-one clock for all processes of a Linux machine), and the last message of each side in hex.
+has a connection of its own, as an agent's has; one that the service is too busy to take is opened again. Prints a
+side's number each time all of its streams have received one message more; at the end of stdin prints all times,
+[side][message][stream], in nanoseconds of CLOCK_MONOTONIC (which is one clock for all processes of a Linux machine),
+and the last message of each side in hex.
 """
 
 import asyncio
@@ -21,6 +22,7 @@ from benchmarks.peers.floor import stdin_ended
 from promptwire.v1 import prompt_service_pb2 as pb
 
 _REPORT_DELAY_SECONDS = 0.25
+_AGAIN_SECONDS = 0.5
 _OPTIONS = (("grpc.use_local_subchannel_pool", 1),)
 
 
@@ -39,20 +41,31 @@ class Side:
         """One stream, until `end`."""
         async with grpc.aio.insecure_channel(self._target, options=_OPTIONS) as channel:
             method: Any = channel.stream_stream(self._method)
-            requests: asyncio.Queue[bytes] = asyncio.Queue()
-            call = method(self._requests(requests))
-            messages = 0
-            try:
-                async for message in call:
-                    self._arrived(messages, time.monotonic_ns(), message)
-                    messages += 1
-                    if self._reports:
-                        report = _report(message)
-                        delay = random.uniform(0.0, _REPORT_DELAY_SECONDS)
-                        asyncio.get_running_loop().call_later(delay, requests.put_nowait, report)
-            except asyncio.CancelledError:
-                call.cancel()
+            while not await self._follow(method):  # noqa: ASYNC110 - nothing tells when the service is less busy
+                await asyncio.sleep(random.uniform(0.0, _AGAIN_SECONDS))
+
+    async def _follow(self, method: Any) -> bool:
+        """False if the service took too many others at the same time to take this one."""
+        requests: asyncio.Queue[bytes] = asyncio.Queue()
+        call = method(self._requests(requests))
+        messages = 0
+        try:
+            async for message in call:
+                self._arrived(messages, time.monotonic_ns(), message)
+                messages += 1
+                if self._reports:
+                    report = _report(message)
+                    delay = random.uniform(0.0, _REPORT_DELAY_SECONDS)
+                    asyncio.get_running_loop().call_later(delay, requests.put_nowait, report)
+        except asyncio.CancelledError:
+            call.cancel()
+            raise
+        except grpc.aio.AioRpcError:
+            # The call's own status: the error may be of a message that it could not send any more.
+            if messages or await call.code() is not grpc.StatusCode.CANCELLED:
                 raise
+            return False
+        return True
 
     def end(self) -> None:
         self._ended.set()
