@@ -1,9 +1,12 @@
 """A service that is used up: by sockets that say nothing, and by messages that are made to be large."""
 
 import gzip
+import os
 import resource
+import signal
 import socket
 import struct
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -15,7 +18,8 @@ import pytest
 
 import promptwire
 from promptwire.v1 import prompt_service_pb2 as pb
-from tests.support.service import ServiceProcess
+from promptwire.v1 import prompt_service_pb2_grpc as pb_grpc
+from tests.support.service import ServiceProcess, running_service
 
 DESCRIPTORS = 300
 CLIENTS = DESCRIPTORS - DESCRIPTORS // 4
@@ -171,3 +175,39 @@ def test_workers_raise_their_limit_too(tmp_path: Path) -> None:
             grpc.channel_ready_future(channel).result(30)
     finally:
         service.stop()
+
+
+FLEET = 400
+"""More than gRPC lets wait to be accepted at a time."""
+
+
+def test_a_fleet_that_comes_at_once_is_served(tmp_path: Path) -> None:
+    """All of it while the service is paused, which finds it when it goes on. Who is refused asks again."""
+    hello = pb.WatchHello(client_id="x", subscriptions=[pb.Subscription(name="p", aliases=["production"])])
+    ended = threading.Event()
+
+    def requests() -> Iterator[pb.WatchRequest]:
+        yield pb.WatchRequest(hello=hello)
+        ended.wait()
+
+    def said(stub: pb_grpc.PromptServiceStub, call: Iterator[pb.WatchResponse]) -> pb.WatchResponse:
+        while True:
+            try:
+                return next(call)
+            except grpc.RpcError as error:
+                if error.code() not in (grpc.StatusCode.CANCELLED, grpc.StatusCode.UNAVAILABLE):  # type: ignore[attr-defined]
+                    raise
+            call = stub.Watch(requests())
+
+    with running_service(tmp_path / "data") as service, ExitStack() as stack:
+        with promptwire.Client(service.target, timeout_seconds=60) as client:
+            client.register_prompt("p", "one")
+            client.set_prompt_alias("p", "production", 1)
+        stack.callback(ended.set)
+        os.kill(service.process.pid, signal.SIGSTOP)
+        options = [("grpc.use_local_subchannel_pool", 1)]
+        channels = [stack.enter_context(grpc.insecure_channel(service.target, options)) for _ in range(FLEET)]
+        stubs = [pb_grpc.PromptServiceStub(channel) for channel in channels]
+        fleet = [(stub, stub.Watch(requests(), timeout=120)) for stub in stubs]
+        os.kill(service.process.pid, signal.SIGCONT)
+        assert {said(stub, call).update.states[0].name for stub, call in fleet} == {"p"}
