@@ -132,7 +132,7 @@ def open_to_others(path: Path) -> None:
         (flip_a_bit, "damaged"),
         (empty, "damaged"),
         (make_foreign, "damaged"),
-        (of_another_target, "it is of elsewhere:1"),
+        (of_another_target, "it is of 'elsewhere:1'"),
         (of_another_namespace, "namespace='other'"),
         (link, "symbolic link"),
         (directory, "not a regular file"),
