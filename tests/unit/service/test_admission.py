@@ -268,8 +268,15 @@ async def test_a_compressed_request_is_refused_before_it_is_taken_apart(below: B
 async def test_a_caller_s_deadline_ends_the_store_s_call(monkeypatch: pytest.MonkeyPatch) -> None:
     """A read that caches share, and a write: neither waits on for a connection to the store."""
     store = MemoryStore()
-    reads = Held(monkeypatch, store, "read_prompts")
     async with running_service(store) as address, grpc.aio.insecure_channel(address) as channel:
+        # Of a namespace without a write, nothing would be read.
+        first = pb.RegisterPromptRequest(
+            name="another",
+            content=common.Content(text="x"),
+            write=common.WriteOptions(request_id="first", actor="ana"),
+        )
+        await call(channel, "PromptService/RegisterPrompt", first, pb.RegisterPromptResponse)
+        reads = Held(monkeypatch, store, "read_prompts")
         writes = Held(monkeypatch, store, "write")
         for method, request, held in (("GetPrompt", READ, reads), ("SetTags", WRITE, writes)):
             with pytest.raises(grpc.aio.AioRpcError) as caught:
