@@ -326,7 +326,9 @@ def test_on_a_terminal_text_is_verbatim_and_harmless(
     shown = on_a_terminal("get", "nasty", NO_COLOR="1", **variables)
     assert r"[red]Hi[/] {{who}} ünï 日本 \x1b]0;owned\x07\x1b[2J \u202e " in shown
     assert r"[bold]why[/] \x1b[2J" in shown
-    assert shown.endswith("no line end\r\n")
+    _, warning = shown.split("no line end\r\n")
+    assert warning.startswith("warning: content.text: line 1, column ")
+    assert warning.count("\n") == 1
     for command in (["get", "nasty"], ["get", "nasty", "-t"], ["versions", "nasty"], ["get", "nasty", "--json"]):
         shown = on_a_terminal(*command, **variables)
         assert "nasty" in shown or "[red]Hi[/]" in shown or "why" in shown

@@ -76,7 +76,7 @@ async def test_asyncio_has_it_too(filled: promptwire.Client, service: ServicePro
         ("a.yaml", "prompts:\n  x: [a]\n", r"a\.yaml:2: prompts\.x: must be text; got a list"),
         ("a.yaml", "prompts:\n  x: nothing@here\n", r"a\.yaml: prompts\.x: there is no prompt 'nothing'"),
         ("a.yaml", "prompts:\n  x: code_go@here\n", r"a\.yaml: prompts\.x: prompt 'code_go' has no alias 'here'"),
-        ("a.json", '{"prompts": {"x": "code_go", "x": "code_go"}}', r"a\.json: x: is given twice"),
+        ("a.json", '{"prompts": {"x": "code_go", "x": "code_go"}}', r"a\.json: is not JSON: a key is given twice: 'x'"),
         ("a.json", '{"prompts": {"x": 1}}', r"a\.json: prompts\.x: must be a reference"),
         ("a.json", "[]", r"a\.json: has no object `prompts`"),
         ("a.json", "{", r"a\.json: is not JSON"),

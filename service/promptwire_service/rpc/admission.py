@@ -2,7 +2,7 @@
 
 gRPC queues calls that nobody has accepted yet, each method's by itself (`transport.py` bounds these queues). What is
 accepted is counted here, by class, so that a flood of one class leaves the others alive: a refusal costs less than the
-least that a call could do, and says when to come again. See docs/adr/0025-overload.md.
+least that a call could do, and says when to come again. See docs/adr/0022-overload.md.
 """
 
 import asyncio
