@@ -243,11 +243,15 @@ class ReleaseEffect:
     alias: str | None
     """None for a registration."""
     version: int | None
-    """The version made, or pointed at since; None when the alias is gone."""
+    """The version made, or pointed at since; None when the alias is gone or split."""
     previous_version: int | None
-    """What the alias pointed at before."""
+    """What the alias pointed at before; None for nothing or a split."""
     problem: str | None = None
     """In a plan: why it would be refused."""
+    split: Split | None = None
+    """What the alias points at since, when that is split: an undo may bring a split back."""
+    previous_split: Split | None = None
+    """What it pointed at before, when that was split."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

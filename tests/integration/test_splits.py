@@ -98,6 +98,23 @@ def test_new_weights_reach_agents_and_move_only_who_has_to(
     assert split.get_prompt("greeting").splits == {"production": change.split}
 
 
+def test_every_answer_to_a_move_says_that_it_ended_a_split(split: promptwire.Client) -> None:
+    """And what brings one back says so: nothing there would be told as nothing."""
+    held = split.get_prompt("greeting").splits["production"]
+    move = promptwire.Move(name="greeting", alias="production", version=2)
+    for end in (
+        lambda: split.set_prompt_alias("greeting", "production", 1),
+        lambda: split.delete_prompt_alias("greeting", "production"),
+        lambda: split.release("to 2", [move]).effects[0],
+    ):
+        ended = end()
+        assert (ended.previous_version, ended.previous_split) == (None, held)
+        assert split.rollback_prompt_alias("greeting", "production").split == held
+    released = split.release("to 2", [move])
+    (back,) = split.undo_release(released.number).effects
+    assert (back.version, back.split, back.previous_version) == (None, held, 2)
+
+
 def test_without_a_key_each_load_draws(split: promptwire.Client) -> None:
     drawn = Counter(split.load_prompt(REF).version for _ in range(400))
     assert drawn.keys() == {1, 2}

@@ -215,7 +215,9 @@ def release(message: prompt_service_pb2.ReleaseResponse | prompt_service_pb2.Und
                 name=effect.name,
                 alias=effect.alias or None,
                 version=effect.version or None,
+                split=split(effect.split) if effect.HasField("split") else None,
                 previous_version=effect.previous_version or None,
+                previous_split=split(effect.previous_split) if effect.HasField("previous_split") else None,
                 problem=effect.problem.message if effect.HasField("problem") else None,
             )
             for effect in message.effects

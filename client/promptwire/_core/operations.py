@@ -608,7 +608,9 @@ def _released(response: pb.ReleaseResponse | pb.UndoReleaseResponse) -> set[str]
 
 def _alias_change(response: pb.SetAliasResponse | pb.DeleteAliasResponse, _: Lease) -> AliasChange:
     return AliasChange(
-        previous_version=response.previous_version or None, revision=decoding.revision(response.revision)
+        previous_version=response.previous_version or None,
+        previous_split=decoding.split(response.previous_split) if response.HasField("previous_split") else None,
+        revision=decoding.revision(response.revision),
     )
 
 

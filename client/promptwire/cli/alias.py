@@ -71,6 +71,7 @@ def set_(
                 "alias": alias,
                 "version": number,
                 "previous_version": moved.previous_version,
+                "previous_split": forms.split(moved.previous_split),
                 "resolved_from": source,
                 "revision": forms.revision(moved.revision),
                 **_agents_form(moved.agents),
@@ -158,14 +159,16 @@ def rm(
                 "name": name,
                 "alias": alias,
                 "previous_version": gone.previous_version,
+                "previous_split": forms.split(gone.previous_split),
                 "revision": forms.revision(gone.revision),
                 **_agents_form(gone.agents),
             }
         )
-    elif gone.previous_version is None:
+    elif gone.previous_version is None and gone.previous_split is None:
         session.out.line(f"{name}@{alias}: there was none")
     else:
-        session.out.line(f"{name}@{alias}: {gone.previous_version} -> none (revision {gone.revision.number})")
+        before = target(gone.previous_version, gone.previous_split)
+        session.out.line(f"{name}@{alias}: {before} -> none (revision {gone.revision.number})")
     _end_with(session, gone.agents)
 
 

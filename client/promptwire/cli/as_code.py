@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from promptwire.cli.cells import target
 from promptwire.cli.diff import unified_text
 from promptwire.cli.failures import REFUSED, UsageError
 from promptwire.cli.progress import bar
@@ -163,7 +164,8 @@ def _tell(session: Session, done: "Release") -> None:
         if effect.alias is None:
             session.out.line(f"registered {effect.name} version {effect.version}")
         else:
-            session.out.line(f"{effect.name}@{effect.alias}: {effect.previous_version or 'none'} -> {effect.version}")
+            before = target(effect.previous_version, effect.previous_split)
+            session.out.line(f"{effect.name}@{effect.alias}: {before} -> {effect.version}")
     session.out.line(f"release {done.number}: `promptwire release undo {done.number}` takes its moves back")
 
 

@@ -18,6 +18,7 @@ from promptwire.values import (
     KeptWrite,
     Prompt,
     Release,
+    ReleaseEffect,
     Revision,
 )
 
@@ -108,7 +109,15 @@ def kept_write(value: KeptWrite) -> dict[str, Any]:
 
 
 def release(value: Release) -> dict[str, Any]:
-    return {"revision": revision(value.revision), "effects": [asdict(one) for one in value.effects]}
+    return {"revision": revision(value.revision), "effects": [_effect(one) for one in value.effects]}
+
+
+def _effect(value: ReleaseEffect) -> dict[str, Any]:
+    return {
+        **{name: getattr(value, name) for name in ("name", "alias", "version", "previous_version", "problem")},
+        "split": split(value.split),
+        "previous_split": split(value.previous_split),
+    }
 
 
 def deleted(value: Deleted) -> dict[str, Any]:

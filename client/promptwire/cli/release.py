@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from promptwire.cli import forms
-from promptwire.cli.cells import When, local
+from promptwire.cli.cells import When, local, target
 from promptwire.cli.failures import REFUSED, UsageError
 from promptwire.cli.session import Session, command, group
 
@@ -147,7 +147,8 @@ def _show(session: Session, done: "Release") -> None:
 def _moved(effect: "ReleaseEffect") -> str:
     if effect.problem:
         return f"{effect.name}@{effect.alias}: {effect.problem}"
-    return f"{effect.name}@{effect.alias}: {effect.previous_version or 'none'} -> {effect.version or 'none'}"
+    before, after = target(effect.previous_version, effect.previous_split), target(effect.version, effect.split)
+    return f"{effect.name}@{effect.alias}: {before} -> {after}"
 
 
 def add_to(app_: typer.Typer) -> None:

@@ -879,21 +879,27 @@ class SetAliasResponse(google.protobuf.message.Message):
 
     PREVIOUS_VERSION_FIELD_NUMBER: builtins.int
     REVISION_FIELD_NUMBER: builtins.int
+    PREVIOUS_SPLIT_FIELD_NUMBER: builtins.int
     previous_version: builtins.int
-    """What the alias pointed at before; 0 when it is new."""
+    """What the alias pointed at before; 0 when it is new or was split."""
     @property
     def revision(self) -> promptwire.v1.common_pb2.Revision:
         """The write's place in history."""
+
+    @property
+    def previous_split(self) -> promptwire.v1.common_pb2.Split:
+        """What it pointed at before, when it was split."""
 
     def __init__(
         self,
         *,
         previous_version: builtins.int = ...,
         revision: promptwire.v1.common_pb2.Revision | None = ...,
+        previous_split: promptwire.v1.common_pb2.Split | None = ...,
     ) -> None: ...
-    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["revision", b"revision"]
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["previous_split", b"previous_split", "revision", b"revision"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["previous_version", b"previous_version", "revision", b"revision"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["previous_split", b"previous_split", "previous_version", b"previous_version", "revision", b"revision"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___SetAliasResponse: typing_extensions.TypeAlias = SetAliasResponse
@@ -952,21 +958,27 @@ class DeleteAliasResponse(google.protobuf.message.Message):
 
     PREVIOUS_VERSION_FIELD_NUMBER: builtins.int
     REVISION_FIELD_NUMBER: builtins.int
+    PREVIOUS_SPLIT_FIELD_NUMBER: builtins.int
     previous_version: builtins.int
-    """What the alias pointed at; 0 when there was none."""
+    """What the alias pointed at; 0 when there was none or it was split."""
     @property
     def revision(self) -> promptwire.v1.common_pb2.Revision:
         """The write's place in history."""
+
+    @property
+    def previous_split(self) -> promptwire.v1.common_pb2.Split:
+        """What it pointed at, when it was split."""
 
     def __init__(
         self,
         *,
         previous_version: builtins.int = ...,
         revision: promptwire.v1.common_pb2.Revision | None = ...,
+        previous_split: promptwire.v1.common_pb2.Split | None = ...,
     ) -> None: ...
-    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["revision", b"revision"]
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["previous_split", b"previous_split", "revision", b"revision"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["previous_version", b"previous_version", "revision", b"revision"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["previous_split", b"previous_split", "previous_version", b"previous_version", "revision", b"revision"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___DeleteAliasResponse: typing_extensions.TypeAlias = DeleteAliasResponse
@@ -2658,17 +2670,27 @@ class ReleaseEffect(google.protobuf.message.Message):
     VERSION_FIELD_NUMBER: builtins.int
     PREVIOUS_VERSION_FIELD_NUMBER: builtins.int
     PROBLEM_FIELD_NUMBER: builtins.int
+    SPLIT_FIELD_NUMBER: builtins.int
+    PREVIOUS_SPLIT_FIELD_NUMBER: builtins.int
     name: builtins.str
     """Prompt's name."""
     alias: builtins.str
     """Alias; empty for a registration."""
     version: builtins.int
-    """The version made, or pointed at since; 0 when the alias is removed."""
+    """The version made, or pointed at since; 0 when the alias is removed or split."""
     previous_version: builtins.int
-    """What the alias pointed at before; 0 for nothing."""
+    """What the alias pointed at before; 0 for nothing or a split."""
     @property
     def problem(self) -> Global___Problem:
         """In a dry run: why the step would be refused."""
+
+    @property
+    def split(self) -> promptwire.v1.common_pb2.Split:
+        """What the alias points at since, when that is a split: an undo may bring one back."""
+
+    @property
+    def previous_split(self) -> promptwire.v1.common_pb2.Split:
+        """What it pointed at before, when it was split."""
 
     def __init__(
         self,
@@ -2678,10 +2700,12 @@ class ReleaseEffect(google.protobuf.message.Message):
         version: builtins.int = ...,
         previous_version: builtins.int = ...,
         problem: Global___Problem | None = ...,
+        split: promptwire.v1.common_pb2.Split | None = ...,
+        previous_split: promptwire.v1.common_pb2.Split | None = ...,
     ) -> None: ...
-    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["problem", b"problem"]
+    _HasFieldArgType: typing_extensions.TypeAlias = typing.Literal["previous_split", b"previous_split", "problem", b"problem", "split", b"split"]
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["alias", b"alias", "name", b"name", "previous_version", b"previous_version", "problem", b"problem", "version", b"version"]
+    _ClearFieldArgType: typing_extensions.TypeAlias = typing.Literal["alias", b"alias", "name", b"name", "previous_split", b"previous_split", "previous_version", b"previous_version", "problem", b"problem", "split", b"split", "version", b"version"]
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
 
 Global___ReleaseEffect: typing_extensions.TypeAlias = ReleaseEffect

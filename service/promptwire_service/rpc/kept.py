@@ -97,7 +97,9 @@ def effects(value: Released) -> Iterator[pb.ReleaseEffect]:
             name=operation.name,
             alias=_alias(operation),
             version=result.version or plain(result.target),
+            split=translate.split(result.target),
             previous_version=plain(result.previous),
+            previous_split=translate.split(result.previous),
             problem=translate.problem(result.problem) if result.problem else None,
         )
 

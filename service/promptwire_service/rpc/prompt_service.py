@@ -165,6 +165,7 @@ class PromptService:
         )
         return pb.SetAliasResponse(
             previous_version=plain(written.results[0].previous),
+            previous_split=translate.split(written.results[0].previous),
             revision=translate.revision(written.revision),
         )
 
@@ -199,6 +200,7 @@ class PromptService:
         )
         return pb.DeleteAliasResponse(
             previous_version=plain(rewritten.results[0].previous),
+            previous_split=translate.split(rewritten.results[0].previous),
             revision=translate.revision(rewritten.revision),
         )
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from promptwire.domain.splits import Split
 from promptwire.values import AliasChange
 from tests.unit.cli.conftest import HERE, Cli, StubClient, a_prompt, a_version
 
@@ -144,6 +145,7 @@ def test_alias_set_as_json(cli: Cli, client: StubClient) -> None:
         "alias": "production",
         "version": 9,
         "previous_version": 1,
+        "previous_split": None,
         "resolved_from": "latest",
         "revision": {"epoch": "epoch-1", "number": 7},
     }
@@ -160,6 +162,13 @@ def test_alias_rm_of_none(cli: Cli, client: StubClient) -> None:
     assert cli("alias", "rm", "telco", "production").stdout == "telco@production: there was none\n"
     found = json.loads(cli("alias", "rm", "telco", "production", "--json").stdout)
     assert found["previous_version"] is None
+
+
+def test_alias_rm_of_a_split(cli: Cli, client: StubClient) -> None:
+    split = Split("s", ((9_000, 1), (10_000, 2)))
+    client.moved = AliasChange(previous_version=None, previous_split=split, revision=HERE)
+    said = cli("alias", "rm", "telco", "production").stdout
+    assert said == "telco@production: 1 90 %, 2 10 % -> none (revision 7)\n"
 
 
 def test_alias_list(cli: Cli, client: StubClient) -> None:
