@@ -8,7 +8,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import MISSING, dataclass, field, fields, replace
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -17,7 +17,13 @@ now = time.monotonic_ns
 Outcome = Literal["ok", "failed", "unknown"]
 """Answered; surely not carried out; carried out at any time from `start` on, or never."""
 
-WRITES = ("register", "set_alias", "delete_alias", "set_tags", "release")
+MOVES = ("set_alias", "set_split", "delete_alias", "rollback", "release", "undo")
+"""Writes whose answer says how aliases moved."""
+WRITES = (
+    *MOVES,
+    *("register", "set_tags", "delete_tags"),
+    *("delete_version", "undelete_version", "delete_prompt", "undelete_prompt"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,15 +42,22 @@ class Op:
     selector: str = ""
     """The alias written or read, `latest`, or a version's number."""
     version: int = 0
-    """Made, pointed at, whose tags were set (0: the prompt's), or read (0: there was none)."""
-    previous: int = 0
-    expected: int | None = None
+    """Made, pointed at, whose tags were set (0: the prompt's), deleted, asked to roll back to (0: to what was live
+    before), or read (0: there was none)."""
+    target: str = ""
+    """What the alias points at since, as `target_text` has it; of a read, if the answer says it is a split."""
+    previous: str = ""
+    expected: str | None = None
+    undoes: int = 0
+    """The revision of the release that is taken back."""
     request_id: str = ""
     text: str = ""
     tags: dict[str, str] = field(default_factory=dict)
     """Set; of a read, the version's."""
-    moves: dict[str, int] = field(default_factory=dict)
-    """Of a release: the aliases that it points at `version`, and what they pointed at before."""
+    keys: tuple[str, ...] = ()
+    """Of tags that were deleted."""
+    moves: dict[str, list[str]] = field(default_factory=dict)
+    """Of a release or its undo: by alias, what it points at since and what it did before."""
     aliases: tuple[str, ...] = ()
     """Of a read: all that point at the version."""
     epoch: str = ""
@@ -89,7 +102,8 @@ class Told:
     follows: dict[str, list[str]] = field(default_factory=dict)
     """Of `open` and `follow`: names, and the aliases whose bodies are wanted."""
     states: dict[str, Any] = field(default_factory=dict)
-    """Of an update: name to {latest, aliases, tags, etag, bodies: {version: {text, tags}}}, or to None."""
+    """Of an update: name to {latest, aliases, tags, etag, deleted, hidden, bodies: {version: {text, tags}}}, or to
+    None."""
     sent: int = 0
     """Of a bookmark: when its Renew was sent."""
     entry: dict[str, Any] = field(default_factory=dict)
@@ -107,25 +121,67 @@ class Fault:
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """One write as the store's log has it: one change, or a release of several aliases of a prompt."""
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One thing that a write did to a prompt; its kind is named as in the log."""
 
-    number: int
-    request_id: str
     kind: str
     name: str
     version: int = 0
     alias: str = ""
-    previous: int = 0
+    target: str = ""
+    """Of `alias_set`: what it points at since; as `target_text` has it."""
+    previous: str = ""
     tags: dict[str, str] = field(default_factory=dict)
-    moves: dict[str, list[int]] = field(default_factory=dict)
-    """Of a release: by alias, what it points at since and what it did before."""
+    keys: tuple[str, ...] = ()
 
-    def move_of(self, alias: str) -> "Entry":
-        """Of a release: what it did to one alias."""
-        version, previous = self.moves[alias]
-        return replace(self, kind="alias_set", alias=alias, version=version, previous=previous, moves={})
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One write as the store's log has it: all that it changed, in order."""
+
+    number: int
+    request_id: str
+    changes: tuple[Change, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the prompts that it changed."""
+        return tuple(dict.fromkeys(change.name for change in self.changes))
+
+    @property
+    def purges(self) -> bool:
+        """Whether it does nothing but make deletions final, which the service does unasked."""
+        gone = {change.name for change in self.changes if change.kind == "prompt_purged"}
+        return bool(self.changes) and all(
+            change.kind in ("version_purged", "prompt_purged")
+            or (change.kind == "alias_deleted" and change.name in gone)
+            for change in self.changes
+        )
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON has it."""
+        changes = [_without_defaults(change) for change in self.changes]
+        return {"number": self.number, "request_id": self.request_id, "changes": changes}
+
+    @staticmethod
+    def of(plain: dict[str, Any]) -> "Entry":
+        changes = (Change(**{**one, "keys": tuple(one.get("keys", ()))}) for one in plain["changes"])
+        return Entry(number=plain["number"], request_id=plain["request_id"], changes=tuple(changes))
+
+
+def target_text(version: int, salt: str = "", segments: Iterable[tuple[int, int]] = ()) -> str:
+    """What an alias points at: "" for nothing, a version's number, or for a split `salt|end:version,...`."""
+    parts = ",".join(f"{end}:{of}" for end, of in segments)
+    return f"{salt}|{parts}" if parts else str(version or "")
+
+
+def versions_in(target: str) -> tuple[int, ...]:
+    """The versions that a target may lead to."""
+    if "|" not in target:
+        return (int(target),) if target else ()
+    parts = target.rpartition("|")[2].split(",")
+    return tuple(sorted({int(part.partition(":")[2]) for part in parts}))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +202,11 @@ class Log:
     entries: tuple[Entry, ...] = ()
 
 
+def moves_of(op: Op) -> dict[str, list[str]]:
+    """Of one of MOVES that was answered: by alias, what it points at since and what it did before."""
+    return op.moves if op.kind in ("release", "undo") else {op.selector: [op.target, op.previous]}
+
+
 Record = Op | Told | Fault | Log
 _KINDS: dict[str, type[Any]] = {"op": Op, "told": Told, "fault": Fault, "log": Log}
 _NAMES = {kind: name for name, kind in _KINDS.items()}
@@ -153,7 +214,7 @@ _DEFAULTS = {
     kind: {
         one.name: one.default_factory() if one.default_factory is not MISSING else one.default for one in fields(kind)
     }
-    for kind in (*_KINDS.values(), Entry)
+    for kind in (*_KINDS.values(), Change)
 }
 
 
@@ -216,14 +277,16 @@ class Recorder:
             self._file.close()
 
 
-def _plain(record: Record | Entry) -> dict[str, Any]:
-    defaults = _DEFAULTS[type(record)]
-    plain = {name: value for name in defaults if (value := getattr(record, name)) != defaults[name]}
+def _plain(record: Record) -> dict[str, Any]:
+    plain = _without_defaults(record)
     if isinstance(record, Log):
-        plain["entries"] = [_plain(entry) for entry in record.entries]
-    if not isinstance(record, Entry):
-        plain["is"] = _NAMES[type(record)]
-    return plain
+        plain["entries"] = [entry.plain() for entry in record.entries]
+    return {**plain, "is": _NAMES[type(record)]}
+
+
+def _without_defaults(record: Record | Change) -> dict[str, Any]:
+    defaults = _DEFAULTS[type(record)]
+    return {name: value for name in defaults if (value := getattr(record, name)) != defaults[name]}
 
 
 def save(history: History, path: Path) -> None:
@@ -245,10 +308,10 @@ def load(paths: Iterable[Path], keep: Callable[[Record], bool] = lambda _: True)
 
 def _record(plain: dict[str, Any]) -> Record:
     kind = _KINDS[plain.pop("is")]
-    for name in ("token", "aliases"):
+    for name in ("token", "aliases", "keys"):
         if plain.get(name) is not None:
             plain[name] = tuple(plain[name])
     if kind is Log:
-        plain["entries"] = tuple(Entry(**entry) for entry in plain.get("entries", ()))
+        plain["entries"] = tuple(map(Entry.of, plain.get("entries", ())))
     record: Record = kind(**plain)
     return record

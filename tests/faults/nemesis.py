@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.faults.history import Entry, Fault, Log, Sink, now
+from tests.faults.history import Change, Entry, Fault, Log, Sink, now, target_text
 from tests.faults.raw import Raw
 from tests.faults.replicas import Cluster, Replicated
 from tests.faults.topology import Topology, ready
@@ -297,23 +297,32 @@ class Nemesis:
         )
 
 
-def entry_of(number: bytes, fields: dict[bytes, bytes]) -> Entry:
+def entry_of(place: bytes, fields: dict[bytes, bytes]) -> Entry:
     """An entry of the log as the store has it."""
-    changes = json.loads(fields[b"changes"])
-    place = {"number": int(number.partition(b"-")[0]), "request_id": fields[b"request_id"].decode()}
-    change = changes[0]
-    if len(changes) > 1:
-        moves = {one["alias"]: [int(one["version"]), int(one["previous"])] for one in changes}
-        return Entry(kind="release", name=change["name"], moves=moves, **place)
-    return Entry(
-        **place,
-        kind=change["kind"],
-        name=change["name"],
-        version=int(change.get("version") or 0),
-        alias=change.get("alias", ""),
-        previous=int(change.get("previous", 0)),
-        tags=change.get("tags") or {},
+    changes = tuple(_change(one) for one in json.loads(fields[b"changes"]))
+    number, request_id = int(place.partition(b"-")[0]), fields[b"request_id"].decode()
+    return Entry(number=number, request_id=request_id, changes=changes)
+
+
+def _change(plain: dict[str, Any]) -> Change:
+    moves = plain["kind"] == "alias_set"
+    return Change(
+        plain["kind"],
+        plain["name"],
+        version=0 if moves else int(plain.get("version") or 0),
+        alias=plain.get("alias", ""),
+        target=_target(plain["version"]) if moves else "",
+        previous=_target(plain.get("previous", "0")),
+        tags=plain.get("tags") or {},
+        keys=tuple(plain.get("keys") or ()),
     )
+
+
+def _target(text: str) -> str:
+    if not text.startswith("{"):
+        return target_text(int(text))
+    split = json.loads(text)
+    return target_text(0, split["salt"], split["segments"])
 
 
 def _meta(namespace: str) -> bytes:

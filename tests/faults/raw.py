@@ -1,7 +1,7 @@
 """The service called as its protocol says, without the client's help: each attempt is recorded as it was answered."""
 
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import grpc
@@ -10,7 +10,7 @@ from promptwire._core.rpc_errors import from_rpc_error
 from promptwire.v1 import common_pb2 as common
 from promptwire.v1 import prompt_service_pb2 as pb
 from promptwire.v1.prompt_service_pb2_grpc import PromptServiceStub
-from tests.faults.history import Op, Outcome, Sink, now
+from tests.faults.history import Op, Outcome, Sink, now, target_text
 
 CALL_SECONDS = 2.0
 _REFUSED = {
@@ -23,6 +23,8 @@ _REFUSED = {
     "PERMISSION_DENIED",
 }
 """Codes that mean: surely not carried out."""
+_ABSENT = ("ALIAS_NOT_FOUND", "PROMPT_NOT_FOUND", "VERSION_NOT_FOUND", "PROMPT_DELETED", "VERSION_DELETED")
+"""Reasons that mean: there is none."""
 _OPTIONS = [
     ("grpc.initial_reconnect_backoff_ms", 50),
     ("grpc.min_reconnect_backoff_ms", 50),
@@ -72,40 +74,97 @@ class Raw:
             expected_version=expected,
             write=_write(request_id),
         )
-        asked = {"kind": "set_alias", "selector": alias, "version": version, "expected": expected}
-        return self._write(self.stub.SetAlias, request, asked, lambda answer: {"previous": answer.previous_version})
+        asked = {"kind": "set_alias", "selector": alias, "version": version, "target": str(version)}
+        return self._write(self.stub.SetAlias, request, asked | _expects(expected), _moved)
+
+    def set_split(self, namespace: str, name: str, alias: str, weights: Mapping[int, float], request_id: str) -> Op:
+        request = pb.SetAliasSplitRequest(
+            namespace=namespace, name=name, alias=alias, weights=weights, write=_write(request_id)
+        )
+        return self._write(
+            self.stub.SetAliasSplit,
+            request,
+            {"kind": "set_split", "selector": alias},
+            lambda answer: {**_moved(answer), "target": target_of(0, answer.split)},
+        )
 
     def delete_alias(self, namespace: str, name: str, alias: str, request_id: str, expected: int | None = None) -> Op:
         request = pb.DeleteAliasRequest(
             namespace=namespace, name=name, alias=alias, expected_version=expected, write=_write(request_id)
         )
-        asked = {"kind": "delete_alias", "selector": alias, "expected": expected}
-        return self._write(self.stub.DeleteAlias, request, asked, lambda answer: {"previous": answer.previous_version})
+        asked = {"kind": "delete_alias", "selector": alias} | _expects(expected)
+        return self._write(self.stub.DeleteAlias, request, asked, _moved)
+
+    def rollback(self, namespace: str, name: str, alias: str, request_id: str, to_version: int = 0) -> Op:
+        """To what was live before, or to a version."""
+        request = pb.RollbackAliasRequest(
+            namespace=namespace, name=name, alias=alias, to_version=to_version or None, write=_write(request_id)
+        )
+        return self._write(
+            self.stub.RollbackAlias,
+            request,
+            {"kind": "rollback", "selector": alias, "version": to_version},
+            lambda answer: {**_moved(answer), "target": target_of(answer.version, split_of(answer, "split"))},
+        )
 
     def release(self, namespace: str, name: str, aliases: Iterable[str], version: int, request_id: str) -> Op:
         """Points aliases of one prompt at a version, at once."""
         steps = [pb.ReleaseStep(move=pb.MoveStep(name=name, alias=alias, version=version)) for alias in aliases]
         request = pb.ReleaseRequest(namespace=namespace, title="faults", steps=steps, write=_write(request_id))
-        return self._write(
-            self.stub.Release,
-            request,
-            {"kind": "release", "name": name, "version": version, "moves": dict.fromkeys(aliases, 0)},
-            lambda answer: {"moves": {effect.alias: effect.previous_version for effect in answer.effects}},
-        )
+        return self._write(self.stub.Release, request, {"kind": "release", "name": name, "version": version}, _effects)
+
+    def undo(self, namespace: str, name: str, number: int, request_id: str) -> Op:
+        """Takes back the release of a revision, which was of this prompt."""
+        request = pb.UndoReleaseRequest(namespace=namespace, number=number, write=_write(request_id))
+        asked = {"kind": "undo", "name": name, "undoes": number}
+        return self._write(self.stub.UndoRelease, request, asked, _effects)
 
     def set_tags(self, namespace: str, name: str, version: int, tags: dict[str, str], request_id: str) -> Op:
         """Of a version, or with version 0 of the prompt."""
         request = pb.SetTagsRequest(
             namespace=namespace, name=name, version=version or None, tags=tags, write=_write(request_id)
         )
-        return self._write(
-            self.stub.SetTags, request, {"kind": "set_tags", "version": version, "tags": tags}, lambda _: {}
-        )
+        return self._write(self.stub.SetTags, request, {"kind": "set_tags", "version": version, "tags": tags})
 
-    def resolve(self, namespace: str, name: str, selector: str, *, strong: bool = False, token: bool = False) -> Op:
+    def delete_tags(self, namespace: str, name: str, version: int, keys: tuple[str, ...], request_id: str) -> Op:
+        """Of a version, or with version 0 of the prompt."""
+        request = pb.DeleteTagsRequest(
+            namespace=namespace, name=name, version=version or None, keys=keys, write=_write(request_id)
+        )
+        return self._write(self.stub.DeleteTags, request, {"kind": "delete_tags", "version": version, "keys": keys})
+
+    def delete_version(self, namespace: str, name: str, version: int, request_id: str, *, drop: bool = False) -> Op:
+        """With `drop`, aliases that lead to it go with it."""
+        request = pb.DeleteVersionRequest(
+            namespace=namespace, name=name, version=version, drop_aliases=drop, write=_write(request_id)
+        )
+        return self._write(self.stub.DeleteVersion, request, {"kind": "delete_version", "version": version})
+
+    def undelete_version(self, namespace: str, name: str, version: int, request_id: str) -> Op:
+        request = pb.UndeleteVersionRequest(namespace=namespace, name=name, version=version, write=_write(request_id))
+        return self._write(self.stub.UndeleteVersion, request, {"kind": "undelete_version", "version": version})
+
+    def delete_prompt(self, namespace: str, name: str, request_id: str) -> Op:
+        request = pb.DeletePromptRequest(namespace=namespace, name=name, write=_write(request_id))
+        return self._write(self.stub.DeletePrompt, request, {"kind": "delete_prompt"})
+
+    def undelete_prompt(self, namespace: str, name: str, request_id: str) -> Op:
+        request = pb.UndeletePromptRequest(namespace=namespace, name=name, write=_write(request_id))
+        return self._write(self.stub.UndeletePrompt, request, {"kind": "undelete_prompt"})
+
+    def resolve(
+        self,
+        namespace: str,
+        name: str,
+        selector: str,
+        *,
+        strong: bool = False,
+        token: bool = False,
+        key: str | None = None,
+    ) -> Op:
         """Reads what an alias, `latest` or a number means, at this session's token or newer if asked to."""
         least = self.tokens.get(namespace) if token else None
-        request = pb.ResolveRequest(namespace=namespace, reference=_reference(name, selector))
+        request = pb.ResolveRequest(namespace=namespace, reference=_reference(name, selector), key=key)
         if strong:
             request.read.consistency = common.CONSISTENCY_STRONG
         if least:
@@ -123,8 +182,7 @@ class Raw:
             answer = self.stub.Resolve(request, timeout=CALL_SECONDS)
         except grpc.RpcError as error:
             reason, code = reason_of(error)
-            absent = reason in ("ALIAS_NOT_FOUND", "PROMPT_NOT_FOUND", "VERSION_NOT_FOUND")
-            outcome: Outcome = "ok" if absent else "failed"
+            outcome: Outcome = "ok" if reason in _ABSENT else "failed"
             return self._record(start, asked, outcome=outcome, reason=reason or code)
         version, info = answer.version, answer.info
         # To the next millisecond: that is what the service rounds up to.
@@ -133,6 +191,7 @@ class Raw:
             start,
             asked,
             version=version.version,
+            target=target_of(0, split_of(answer, "split")),
             text=version.content.text,
             tags=dict(version.tags),
             aliases=tuple(version.aliases),
@@ -141,7 +200,13 @@ class Raw:
             max_age_ns=age_ns,
         )
 
-    def _write(self, method: Any, request: Any, asked: dict[str, Any], told: Callable[[Any], dict[str, Any]]) -> Op:
+    def _write(
+        self,
+        method: Any,
+        request: Any,
+        asked: dict[str, Any],
+        told: Callable[[Any], dict[str, Any]] = lambda _: {},
+    ) -> Op:
         asked = {"name": getattr(request, "name", "")} | asked
         asked |= {"namespace": request.namespace, "request_id": request.write.request_id}
         start = now()
@@ -170,6 +235,38 @@ class Raw:
 def reason_of(error: grpc.RpcError) -> tuple[str, str]:
     """The service's reason, empty if it is not the service's error, and gRPC's code."""
     return from_rpc_error(error, "the service", CALL_SECONDS).reason, error.code().name
+
+
+def target_of(version: int, split: common.Split | None = None) -> str:
+    """As history.target_text has it."""
+    if split is None:
+        return target_text(version)
+    return target_text(0, split.salt, [(one.end, one.version) for one in split.segments])
+
+
+def previous_of(told: Any) -> str:
+    """What an alias pointed at before, by an answer or a change."""
+    return target_of(told.previous_version, split_of(told, "previous_split"))
+
+
+def split_of(message: Any, field: str) -> common.Split | None:
+    """A field that is absent where an alias is not split, or of a message that has no such field."""
+    has = field in message.DESCRIPTOR.fields_by_name and message.HasField(field)
+    return getattr(message, field) if has else None
+
+
+def _moved(answer: Any) -> dict[str, Any]:
+    return {"previous": previous_of(answer)}
+
+
+def _effects(answer: Any) -> dict[str, Any]:
+    moves = {one.alias: [target_of(one.version, split_of(one, "split")), previous_of(one)] for one in answer.effects}
+    # Where history was exchanged, a release of that number may have been of another prompt.
+    return {"name": answer.effects[0].name, "moves": moves}
+
+
+def _expects(version: int | None) -> dict[str, Any]:
+    return {} if version is None else {"expected": target_of(version)}
 
 
 def _reference(name: str, selector: str) -> str:

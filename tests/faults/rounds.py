@@ -138,7 +138,7 @@ def run(plan: Round) -> Result:
 def served(seed: int) -> list[str]:
     """How the service runs: what is rare is made frequent, and its wall clock cannot be relied on."""
     return [
-        *("-m", "tests.faults.served", "--seed", str(seed), "--jump-clock", "--lose-messages", "0.2"),
+        *("-m", "tests.faults.served", "--seed", str(seed), "--jump-clock", "--lose-messages", "0.2", "--purge", "3"),
         *("--failpoint", "read=0.1:0.05", "--failpoint", "log=0.1:0.05", "--failpoint", "written=0.05:0.05", "--"),
     ]
 

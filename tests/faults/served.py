@@ -3,6 +3,7 @@
 Failpoints, `--failpoint NAME=PROBABILITY:SECONDS`, hold up a call at a place where another one may overtake it:
 `read` (what a fill read, before anyone gets it), `log` (a page of the log, and where logs stand), `written` (a write's
 answer).
+`--purge SECONDS` makes deletions final that often, and soon: by a clock that jumps, half of the looks find them due.
 `--lose-messages PROBABILITY` loses pub/sub messages. `--jump-clock` makes the wall clock jump all the time. The product
 has no such code: it is wrapped from here.
 """
@@ -17,6 +18,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from promptwire.cli import main as promptwire
+from promptwire_service import server
+from promptwire_service.commands.purge import purge_all
+from promptwire_service.storage.base import Store
 from promptwire_service.storage.redis.notifications import Notifications
 from promptwire_service.storage.redis.store import RedisStore
 
@@ -54,6 +58,14 @@ def lose_messages(probability: float, draw: random.Random) -> None:
     Notifications._deliver = lossy  # type: ignore[method-assign]
 
 
+def purge_often(seconds: float) -> None:
+    async def purge_soon(store: Store, retention_seconds: float) -> int:
+        return await purge_all(store, seconds)
+
+    server.purge_all = purge_soon  # type: ignore[attr-defined]
+    server.PURGE_SECONDS = server.FIRST_PURGE_SECONDS = seconds  # type: ignore[misc]
+
+
 def jump_clock(draw: random.Random) -> None:
     """Each look at the wall clock finds another day. What must be right goes by the monotonic one."""
     real, real_ns = time.time, time.time_ns
@@ -79,6 +91,7 @@ def main() -> None:
     parser.add_argument("--failpoint", action="append", default=[])
     parser.add_argument("--lose-messages", type=float, default=0.0)
     parser.add_argument("--jump-clock", action="store_true")
+    parser.add_argument("--purge", type=float, default=0.0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--worker", action="store_true", help="the arguments are those of a worker process")
     parser.add_argument("arguments", nargs="*")
@@ -87,6 +100,8 @@ def main() -> None:
     for failpoint in given.failpoint:
         install_failpoint(failpoint, draw)
     lose_messages(given.lose_messages, draw)
+    if given.purge:
+        purge_often(given.purge)
     if given.jump_clock:
         jump_clock(draw)
     options = sys.argv[1 : sys.argv.index("--")]

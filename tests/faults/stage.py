@@ -2,19 +2,23 @@
 
 import asyncio
 import copy
+import re
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from promptwire_service.domain.changes import AliasSet, LogEntry, LogPage
+from promptwire.domain.splits import Split, Target
+from promptwire_service.domain import changes
+from promptwire_service.domain.changes import LogEntry, LogPage
 from promptwire_service.domain.records import PromptRecord, Read, VersionRecord
 from promptwire_service.server import Service
 from promptwire_service.storage.memory import MemoryStore
-from tests.faults.history import Entry, History, Log, now
+from tests.faults.history import Change, Entry, History, Log, now, target_text
 
 SECONDS = 10.0
+_WORDS = re.compile(r"(?<!^)(?=[A-Z])")
 
 
 class Gate:
@@ -148,24 +152,25 @@ class Stage:
 
 
 def _entry(entry: LogEntry) -> Entry:
-    change = entry.changes[0]
-    if len(entry.changes) > 1:
-        moves = {one.alias: [one.target, one.previous] for one in entry.changes if isinstance(one, AliasSet)}
-        return Entry(number=entry.number, request_id=entry.request_id, kind="release", name=change.name, moves=moves)
-    kind = {"VersionRegistered": "version_registered", "AliasSet": "alias_set"} | {
-        "AliasDeleted": "alias_deleted",
-        "TagsSet": "tags_set",
-    }
-    return Entry(
-        number=entry.number,
-        request_id=entry.request_id,
-        kind=kind[type(change).__name__],
-        name=change.name,
-        version=getattr(change, "target", 0) or getattr(change, "version", 0) or 0,
+    made = tuple(map(_change, entry.changes))
+    return Entry(number=entry.number, request_id=entry.request_id, changes=made)
+
+
+def _change(change: changes.Change) -> Change:
+    return Change(
+        _WORDS.sub("_", type(change).__name__).lower(),
+        change.name,
+        version=getattr(change, "version", None) or 0,
         alias=getattr(change, "alias", ""),
-        previous=getattr(change, "previous", 0),
+        target=_target(getattr(change, "target", 0)),
+        previous=_target(getattr(change, "previous", 0)),
         tags=dict(getattr(change, "tags", {})),
+        keys=tuple(getattr(change, "keys", ())),
     )
+
+
+def _target(target: Target) -> str:
+    return target_text(0, target.salt, target.segments) if isinstance(target, Split) else target_text(target)
 
 
 @contextmanager

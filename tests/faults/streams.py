@@ -11,8 +11,8 @@ import grpc
 from promptwire.v1 import common_pb2 as common
 from promptwire.v1 import prompt_service_pb2 as pb
 from promptwire.v1.prompt_service_pb2_grpc import PromptServiceStub
-from tests.faults.history import Sink, Told, lineage_of, now
-from tests.faults.raw import open_channel, reason_of
+from tests.faults.history import Change, Entry, Sink, Told, lineage_of, now
+from tests.faults.raw import open_channel, previous_of, reason_of, split_of, target_of
 
 RENEW_SECONDS = 0.4
 SILENT_SECONDS = 3.0
@@ -229,7 +229,7 @@ class FeedReader:
             self._record("from", epoch=first.revision.epoch, revision=first.revision.number, token=self._at)
             for message in call:
                 self._at = (message.revision.epoch, message.revision.number)
-                self._record("change", epoch=self._at[0], revision=self._at[1], entry=_entry(message))
+                self._record("change", epoch=self._at[0], revision=self._at[1], entry=_entry(message).plain())
             return to_end
         except grpc.RpcError as error:
             if reason_of(error)[0] == "EPOCH_CHANGED":
@@ -276,29 +276,36 @@ def _whole(parts: list[pb.WatchUpdate]) -> Iterator[pb.PromptState]:
 def _state(state: pb.PromptState, bodies: Mapping[bytes, common.PromptVersion]) -> dict[str, Any] | None:
     if not state.HasField("prompt"):
         return None
+    prompt = state.prompt
+    splits = {alias: target_of(0, split) for alias, split in prompt.splits.items()}
     return {
-        "latest": state.prompt.latest_version,
-        "aliases": dict(state.prompt.aliases),
-        "tags": dict(state.prompt.tags),
-        "etag": state.prompt.etag,
+        "latest": prompt.latest_version,
+        "aliases": {alias: target_of(version) for alias, version in prompt.aliases.items()} | splits,
+        "tags": dict(prompt.tags),
+        "etag": prompt.etag,
+        "deleted": sorted(prompt.deleted_versions),
+        "hidden": prompt.HasField("delete_time"),
         "bodies": {str(body.version): {"text": body.content.text, "tags": dict(body.tags)} for body in bodies.values()},
     }
 
 
-def _entry(message: pb.StreamChangesResponse) -> dict[str, Any]:
-    """As history.Entry has it."""
-    change = message.changes[0]
-    if len(message.changes) > 1:
-        moved = [one.alias_set for one in message.changes]
-        moves = {one.alias: [one.version, one.previous_version] for one in moved}
-        told = {"number": message.revision.number, "request_id": message.request_id, "kind": "release"}
-        return {**told, "name": change.name, "moves": moves}
+def _entry(message: pb.StreamChangesResponse) -> Entry:
+    number, request_id = message.revision.number, message.request_id
+    return Entry(number=number, request_id=request_id, changes=tuple(map(_change, message.changes)))
+
+
+def _change(change: pb.Change) -> Change:
     kind = change.WhichOneof("change") or ""
     what = getattr(change, kind)
-    entry = {"number": message.revision.number, "request_id": message.request_id, "kind": kind, "name": change.name}
-    fields = ("version", "alias", "previous_version", "tags")
-    for field in fields:
-        if field in what.DESCRIPTOR.fields_by_name:
-            value = getattr(what, field)
-            entry[field.removesuffix("_version")] = dict(value) if field == "tags" else value
-    return entry
+    has = what.DESCRIPTOR.fields_by_name
+    moves = kind == "alias_set"
+    return Change(
+        kind,
+        change.name,
+        version=what.version if "version" in has and not moves else 0,
+        alias=what.alias if "alias" in has else "",
+        target=target_of(what.version, split_of(what, "split")) if moves else "",
+        previous=previous_of(what) if "previous_version" in has else "",
+        tags=dict(what.tags) if "tags" in has else {},
+        keys=tuple(what.keys) if "keys" in has else (),
+    )

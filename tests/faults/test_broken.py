@@ -216,6 +216,7 @@ async def _write_directly(stage: Stage, namespace: str) -> None:
             name=NAME,
             selector="staging",
             version=1,
+            target="1",
             request_id="direct",
             start=start,
             end=now(),

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.faults.checkers import violations
-from tests.faults.history import Entry, Fault, History, Log, Op, Recorder, Told, load, save
+from tests.faults.history import Change, Entry, Fault, History, Log, Op, Recorder, Told, load, save
 
 NS, NAME, EPOCH = "red", "greeting", "one-run"
 SECOND = 1_000_000_000
@@ -29,23 +29,28 @@ def told(kind: str, at: int, client: str = "w", **what: Any) -> Told:
 
 def state(number: int, version: int, **bodies: str) -> dict[str, Any]:
     texts = {number[1:]: {"text": text, "tags": {}} for number, text in bodies.items()}
-    return {NAME: {"latest": 2, "aliases": {"production": version}, "tags": {}, "etag": number, "bodies": texts}}
+    return {NAME: {"latest": 2, "aliases": {"production": str(version)}, "etag": number, "bodies": texts, **PLAIN}}
 
 
 def changes(*numbers: int) -> list[Told]:
     entries = {entry.number: entry for entry in ENTRIES}
-    fields = ("number", "request_id", "kind", "name", "version", "alias", "previous")
-    return [
-        told("change", 20, "f", revision=one, entry={name: getattr(entries[one], name) for name in fields})
-        for one in numbers
-    ]
+    return [told("change", 20, "f", revision=one, entry=entries[one].plain()) for one in numbers]
 
 
+def entry(number: int, *changes: Change) -> Entry:
+    return Entry(number=number, request_id=f"r{number}", changes=changes)
+
+
+def moved(target: str, previous: str = "", alias: str = "production") -> Change:
+    return Change("alias_set" if target else "alias_deleted", NAME, alias=alias, target=target, previous=previous)
+
+
+PLAIN: dict[str, Any] = {"tags": {}, "deleted": [], "hidden": False}
 ENTRIES = (
-    Entry(number=1, request_id="r1", kind="version_registered", name=NAME, version=1),
-    Entry(number=2, request_id="r2", kind="version_registered", name=NAME, version=2),
-    Entry(number=3, request_id="r3", kind="alias_set", name=NAME, version=1, alias="production"),
-    Entry(number=4, request_id="r4", kind="alias_set", name=NAME, version=2, alias="production", previous=1),
+    entry(1, Change("version_registered", NAME, version=1)),
+    entry(2, Change("version_registered", NAME, version=2)),
+    entry(3, moved("1")),
+    entry(4, moved("2", "1")),
 )
 
 
@@ -56,11 +61,11 @@ def good() -> History:
         ops=[
             op("register", 0, request_id="r1", version=1, text="red one", revision=1),
             op("register", 2, request_id="r2", version=2, text="red two", revision=2),
-            op("set_alias", 4, request_id="r3", version=1, revision=3),
+            op("set_alias", 4, request_id="r3", version=1, target="1", revision=3),
             op("read", 6, client="b", strong=True, revision=3, **one),
             op("load", 7, client="c", lease_ns=3 * SECOND, **one),
-            op("set_alias", 8, request_id="r4", version=2, previous=1, revision=4),
-            op("set_alias", 10, request_id="r4", version=2, previous=1, revision=4),
+            op("set_alias", 8, request_id="r4", version=2, target="2", previous="1", revision=4),
+            op("set_alias", 10, request_id="r4", version=2, target="2", previous="1", revision=4),
             op("load", 10, client="c", lease_ns=3 * SECOND, **one),
             op("read", 11, client="b", token=(EPOCH, 3), max_age_ns=SECOND, revision=4, **two),
             op("load", 12, client="c", lease_ns=3 * SECOND, **two),
@@ -123,12 +128,12 @@ BAD: dict[str, tuple[str, Callable[[History], None]]] = {
     "an acknowledged write is not in the log": ("lost", change_log(*ENTRIES[:3])),
     "a write is in the log twice": (
         "exactly_once",
-        change_log(*ENTRIES, replace(ENTRIES[3], number=5, previous=2)),
+        change_log(*ENTRIES, replace(ENTRIES[3], number=5, changes=(moved("2", "2"),))),
     ),
     "somebody wrote who was not asked": ("exactly_once", change_log(*ENTRIES, replace(ENTRIES[2], number=5))),
     "a revision is missing": ("contiguous", change_log(*ENTRIES[:2], replace(ENTRIES[3], number=5))),
     "a repeat got another answer": ("exactly_once", change_op(6, revision=3)),
-    "the log has another version than was asked for": ("whole", change_op(2, version=2)),
+    "the log has another version than was asked for": ("whole", change_op(2, target="2")),
     "the log's order is not that of time": ("real_time", change_op(0, start=20 * SECOND, end=21 * SECOND)),
     "a strong read misses an acknowledged write": ("linearizable", change_op(3, start=12 * SECOND, end=13 * SECOND)),
     "a strong read is older than an acknowledged write": ("staleness", change_op(8, strong=True, revision=3)),

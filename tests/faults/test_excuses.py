@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from tests.faults.checkers import examine
-from tests.faults.history import Entry, History, Log, Op
+from tests.faults.history import Change, Entry, History, Log, Op
 
 NS, NAME, OLD, NEW = "red", "greeting", "one-a", "one-b"
 
@@ -37,7 +37,7 @@ LOST = replace(write(3, 20, ""), request_id="gone", outcome="unknown", version=0
 def history(*ops: Op, replicated: bool = True) -> History:
     """Revisions 1 and 2 under the old epoch; a write in doubt that vanished with it; 3 and 4 under the new one."""
     entries = tuple(
-        Entry(number=number, request_id=f"r{number}", kind="version_registered", name=NAME, version=number)
+        Entry(number=number, request_id=f"r{number}", changes=(Change("version_registered", NAME, version=number),))
         for number in (1, 2, 3, 4)
     )
     acknowledged = [write(1, 0, OLD), write(2, 10, OLD), write(3, 30, NEW), write(4, 40, NEW)]

@@ -76,17 +76,17 @@ class Machine(RuleBasedStateMachine):
         elif expected not in (None, held):
             assert op.reason == "ALIAS_CONFLICT"
         else:
-            assert (op.outcome, op.previous) == ("ok", held)
+            assert (op.outcome, op.previous) == ("ok", str(held or ""))
             prompt.aliases[alias] = version
             if repeats:
                 again = self.raws[1 - by].set_alias(NS, name, alias, version, request_id, expected)
-                assert (again.revision, again.previous) == (op.revision, held)
+                assert (again.revision, again.previous) == (op.revision, op.previous)
 
     @rule(by=services, name=names, alias=aliases)
     def delete_alias(self, by: int, name: str, alias: str) -> None:
         op = self.raws[by].delete_alias(NS, name, alias, self.raws[by].request_id())
         held = self.prompts[name].aliases.pop(alias, 0)
-        assert (op.outcome == "ok", op.previous) == (bool(held), held)
+        assert (op.outcome == "ok", op.previous) == (bool(held), str(held or ""))
 
     @rule(by=services, name=names, version=st.integers(0, 1))
     def tag(self, by: int, name: str, version: int) -> None:

@@ -14,14 +14,8 @@ from typing import Any, Literal
 from tests.faults.history import Recorder
 from tests.faults.raw import Raw
 from tests.faults.streams import FeedReader, Watcher
-from tests.faults.workload import (
-    ALIASES,
-    NAMESPACES,
-    PROMPTS,
-    Agent,
-    AsyncAgent,
-    Writer,
-)
+from tests.faults.workload import ALIASES, NAMESPACES, PROMPTS, SPLIT, Agent, AsyncAgent
+from tests.faults.writer import Writer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +71,7 @@ def read_everything(spec: Spec, recorder: Recorder) -> None:
     for namespace in NAMESPACES:
         for prompt in PROMPTS:
             newest = raw.resolve(namespace, prompt, "latest", strong=True).version
-            for selector in (*ALIASES, *map(str, range(1, newest + 1))):
+            for selector in (*ALIASES, SPLIT, *map(str, range(1, newest + 1))):
                 raw.resolve(namespace, prompt, selector, strong=True)
     raw.close()
 
@@ -112,7 +106,7 @@ def _streams(spec: Spec, recorder: Recorder) -> Any:
         name, seed = f"{spec.name}-{index}", spec.seed * 1_000 + index
         target = spec.targets[index % len(spec.targets)]
         namespace = NAMESPACES[index % len(NAMESPACES)]
-        follows = {prompt: [*ALIASES[: 1 + index % 2], "latest"] for prompt in (*PROMPTS, "not/there")}
+        follows = {prompt: [*ALIASES[: 1 + index % 2], SPLIT, "latest"] for prompt in (*PROMPTS, "not/there")}
         yield Watcher(f"{name}.watch", target, namespace, follows, seed, recorder)
         if index < len(NAMESPACES):
             yield FeedReader(f"{name}.feed", target, namespace, recorder)

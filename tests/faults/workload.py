@@ -1,4 +1,4 @@
-"""The traffic of a run: writers, strong readers, and agents that read through promptwire.Client.
+"""The traffic of a run: what it is about, and agents that read through promptwire.Client; see writer.py for writers.
 
 Values are unique: a version's text names its namespace, prompt and request. Each client draws from a seed of its own.
 """
@@ -14,100 +14,20 @@ import promptwire
 from promptwire.errors import ConflictError, NotFoundError, PromptwireError, StaleError
 from promptwire.v1 import common_pb2 as common
 from tests.faults.history import Op, Sink, now
-from tests.faults.raw import Raw
+from tests.faults.raw import target_of
 
 NAMESPACES = ("red", "blue")
 """Both have the same prompts; nothing of one may appear in the other."""
 PROMPTS = ("greeting", "folder/billing", "support")
+DELETED = "support"
+"""The one of them that is deleted and purged now and then."""
 ALIASES = ("production", "staging")
-ATTEMPTS = 6
+SPLIT = "ab"
+"""An alias that is mostly split."""
+KEYS = ("ann", "bob", "cleo", "dan")
+"""Whose versions of a split are asked for."""
 ABSENT_NS = 60_000_000_000
 """How old the service may let an answer get while the store is away; one that there is nothing carries no age."""
-
-
-class Writer:
-    """Writes with request ids of its own, repeats some of them, and reads strongly in between."""
-
-    def __init__(self, client: str, targets: list[str], seed: int, pause_seconds: float, sink: Sink) -> None:
-        self._draw = random.Random(seed)
-        self._pause_seconds = pause_seconds
-        self._raw = Raw(client, targets[0], sink)
-        self._other = Raw(f"{client}.other", targets[-1], sink)
-        self._known: dict[tuple[str, str], int] = {}
-        self._seen: dict[tuple[str, str, str], int] = {}
-
-    def run(self, ended: threading.Event) -> None:
-        while not ended.wait(self._draw.expovariate(1 / self._pause_seconds)):
-            self._one(ended)
-        self._raw.close()
-        self._other.close()
-
-    def _one(self, ended: threading.Event) -> None:
-        draw = self._draw
-        namespace, name, alias = draw.choice(NAMESPACES), draw.choice(PROMPTS), draw.choice(ALIASES)
-        known = self._known.get((namespace, name), 0)
-        choice = draw.choices(
-            ("read", "set", "swap", "delete", "register", "tag", "release"), (45, 18, 9, 4, 11, 7, 6)
-        )[0]
-        if choice == "read":
-            self._read(namespace, name, alias)
-        elif choice == "register" or not known:
-            request_id = self._raw.request_id()
-            text = f"{namespace}:{name}:{request_id} for {{{{customer}}}}"
-            self._write(ended, lambda raw: raw.register(namespace, name, text, request_id))
-        elif choice == "tag":
-            request_id, version = self._raw.request_id(), draw.choice((0, draw.randint(1, known)))
-            tags = {draw.choice("ab"): request_id}
-            self._write(ended, lambda raw: raw.set_tags(namespace, name, version, tags, request_id))
-        elif choice == "release":
-            request_id, version = self._raw.request_id(), draw.randint(max(1, known - 5), known)
-            self._write(ended, lambda raw: raw.release(namespace, name, ALIASES, version, request_id))
-        else:
-            self._write_alias(ended, choice, namespace, name, alias, known)
-
-    def _read(self, namespace: str, name: str, alias: str) -> None:
-        draw = self._draw
-        raw = draw.choice((self._raw, self._other))
-        how = draw.random()
-        selector = alias if how < 0.8 else draw.choice(("latest", "1"))
-        op = raw.resolve(namespace, name, selector, strong=draw.random() < 0.5, token=draw.random() < 0.5)
-        self._learn(op)
-
-    def _write_alias(
-        self, ended: threading.Event, choice: str, namespace: str, name: str, alias: str, known: int
-    ) -> None:
-        request_id = self._raw.request_id()
-        expected = self._seen.get((namespace, name, alias), 0)
-        if choice == "delete":
-            expects = expected or None
-            self._write(ended, lambda raw: raw.delete_alias(namespace, name, alias, request_id, expects))
-            return
-        expects = expected if choice == "swap" else None
-        version = self._draw.randint(max(1, known - 5), known)
-        self._write(ended, lambda raw: raw.set_alias(namespace, name, alias, version, request_id, expects))
-
-    def _write(self, ended: threading.Event, attempt: Callable[[Raw], Op]) -> None:
-        """Until it is answered, with one request id; some are given up in doubt, some are asked again."""
-        raw = self._raw
-        for _ in range(ATTEMPTS):
-            op = attempt(raw)
-            if op.outcome != "unknown":
-                break
-            if self._draw.random() < 0.1 or ended.wait(self._draw.uniform(0.05, 0.4)):
-                return
-            raw = self._draw.choice((self._raw, self._other))
-        self._learn(op)
-        if op.outcome == "ok" and self._draw.random() < 0.15:
-            attempt(self._draw.choice((self._raw, self._other)))
-
-    def _learn(self, op: Op) -> None:
-        if op.outcome != "ok":
-            return
-        if op.kind == "register" or (op.kind == "read" and op.selector == "latest"):
-            self._known[op.namespace, op.name] = op.version
-        elif op.selector in ALIASES or op.kind == "release":
-            for alias in op.moves or [op.selector]:
-                self._seen[op.namespace, op.name, alias] = op.version
 
 
 class Agent:
@@ -132,10 +52,10 @@ class Agent:
 
     def run(self, ended: threading.Event) -> None:
         while not ended.wait(self._draw.expovariate(1 / 0.03)):
-            name, selector = self._draw.choice(PROMPTS), self._draw.choice((*ALIASES, "latest"))
+            name, selector = self._draw.choice(PROMPTS), self._draw.choice((*ALIASES, SPLIT, "latest"))
             choice = self._draw.random()
             hits = self._draw.choice((1, 10, 500))
-            if choice < 0.75:
+            if choice < 0.75 or selector == SPLIT:
                 self.load(name, selector, hits)
             elif choice < 0.93:
                 self._load_by_handle(name, selector, hits)
@@ -153,7 +73,8 @@ class Agent:
 
     def load(self, name: str, selector: str, hits: int = 1) -> None:
         reference = f"{name}@{selector}"
-        self._hits(name, selector, self.client, lambda: self._made.load_prompt(reference), hits)
+        key = self._draw.choice(KEYS) if selector == SPLIT else None
+        self._hits(name, selector, self.client, lambda: self._made.load_prompt(reference, key=key), hits)
 
     def _load_by_handle(self, name: str, selector: str, hits: int) -> None:
         reference = f"{name}@{selector}"
@@ -253,6 +174,7 @@ class Agent:
             "name": name,
             "selector": alias,
             "version": version,
+            "target": target_of(version),
             "request_id": self._request_id,
             "start": now(),
         }
@@ -264,7 +186,7 @@ class Agent:
         except PromptwireError as error:
             self._sink.add(Op(end=now(), outcome="unknown", reason=error.reason or error.code, **asked))
             return False
-        place, previous = change.revision, change.previous_version or 0
+        place, previous = change.revision, target_of(change.previous_version or 0)
         self._sink.add(Op(end=now(), previous=previous, epoch=place.epoch, revision=place.number, **asked))
         return True
 
@@ -288,7 +210,7 @@ class AsyncAgent:
         )
         async with made:
             while not ended.is_set():
-                await self._load(made, self._draw.choice(PROMPTS), self._draw.choice((*ALIASES, "latest")))
+                await self._load(made, self._draw.choice(PROMPTS), self._draw.choice((*ALIASES, SPLIT, "latest")))
                 await asyncio.sleep(self._draw.expovariate(1 / 0.03))
 
     async def _load(self, made: promptwire.AsyncClient, name: str, selector: str) -> None:
@@ -300,9 +222,10 @@ class AsyncAgent:
             "selector": selector,
             "lease_ns": 3_000_000_000,
         }
+        key = self._draw.choice(KEYS) if selector == SPLIT else None
         start = now()
         try:
-            value = await made.load_prompt(f"{name}@{selector}")
+            value = await made.load_prompt(f"{name}@{selector}", key=key)
         except NotFoundError:
             self._sink.add(Op(start=start, end=now(), **{**what, "lease_ns": ABSENT_NS}))
             return

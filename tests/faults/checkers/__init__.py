@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from tests.faults.checkers import aliases, answers, feeds, sessions, watches, writes
+from tests.faults.checkers import aliases, answers, feeds, rollbacks, sessions, watches, writes
 from tests.faults.checkers.truth import Truth
 from tests.faults.checkers.violation import Violation
 from tests.faults.history import History, Op
@@ -15,6 +15,7 @@ CHECKS: tuple[Callable[[History, Truth], Iterator[Violation]], ...] = (
     answers.check,
     watches.check,
     feeds.check,
+    rollbacks.check,
 )
 
 

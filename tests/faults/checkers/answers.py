@@ -38,8 +38,8 @@ def place(op: Op, truth: Truth) -> Iterator[Violation]:
         if op.version:
             yield Violation("existed", f"epoch {op.epoch} is in no log", op.namespace, op.name, [op])
         return
-    held = lineage.at(op.name, op.revision).meaning(op.selector) if op.revision <= lineage.head else "nothing"
-    if held != answer_of(op):
+    held = lineage.at(op.name, op.revision).meanings(op.selector) if op.revision <= lineage.head else ()
+    if answer_of(op) not in held:
         message = f"at revision {op.revision} @{op.selector} was {held}, not {answer_of(op)}"
         yield Violation("existed", message, op.namespace, op.name, [op])
     if op.revision <= lineage.head and lineage.began[op.revision] > op.end:

@@ -28,8 +28,8 @@ def _take(before: Told | None, told: Told, truth: Truth) -> Iterator[tuple[str, 
     elif told.kind == "change":
         if before is None or (told.epoch, told.revision - 1) != (before.epoch, before.revision):
             yield "ordered", f"revision {told.revision} does not follow"
-        entry = lineage.log.entries[told.revision - 1] if lineage and told.revision <= lineage.head else None
-        wrong = entry is None or entry != Entry(**told.entry)
+        entry = lineage.entry_at(told.revision) if lineage else None
+        wrong = entry is None or entry != Entry.of(told.entry)
         if wrong and not truth.excuse(told.namespace, told.epoch, told.revision, told.at):
             yield "atomic", f"told {told.entry} where the log has {entry}"
     elif told.kind == "feed_done":

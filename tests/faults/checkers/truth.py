@@ -6,7 +6,10 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 
 from tests.faults.checkers.excuses import Epochs
-from tests.faults.history import Entry, History, Log, Op, lineage_of
+from tests.faults.history import Change, Entry, History, Log, Op, lineage_of, versions_in
+
+Meaning = tuple[object, ...] | None
+"""What a read answers: version, the aliases that lead to it, its tags; None for "there is none"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,52 +17,91 @@ class State:
     """A prompt after an entry of the log. Never changed."""
 
     etag: int
-    latest: int = 0
-    aliases: dict[str, int] = field(default_factory=dict)
+    there: bool = False
+    """False before the first version, and once it is purged: then nothing is left but that its numbers go on."""
+    hidden: bool = False
+    """Deleted, as a whole."""
+    last: int = 0
+    """The highest number that it ever had; those up to `before` were of a prompt of this name that is purged."""
+    before: int = 0
+    deleted: frozenset[int] = frozenset()
+    """Versions, purged ones among them."""
+    aliases: dict[str, str] = field(default_factory=dict)
+    """What each points at, as `target_text` has it."""
     tags: dict[str, str] = field(default_factory=dict)
     version_tags: dict[int, dict[str, str]] = field(default_factory=dict)
 
-    def version_of(self, selector: str) -> int:
-        """0 for none."""
-        if selector.isdigit():
-            return int(selector) if int(selector) <= self.latest else 0
-        return self.latest if selector in ("", "latest") else self.aliases.get(selector, 0)
+    @property
+    def latest(self) -> int:
+        """The newest version that is not deleted; 0 for none."""
+        return next((one for one in range(self.last, self.before, -1) if one not in self.deleted), 0)
 
-    def meaning(self, selector: str) -> tuple[object, ...] | None:
-        """What a read of the selector answers: version, aliases of that version, its tags."""
-        version = self.version_of(selector)
-        if not version:
-            return None
-        aliases = tuple(sorted(alias for alias, target in self.aliases.items() if target == version))
+    def versions_of(self, selector: str) -> tuple[int, ...]:
+        """All that it may lead to: several of a split alias."""
+        if self.hidden or not self.there:
+            return ()
+        if selector.isdigit():
+            there = self.before < int(selector) <= self.last and int(selector) not in self.deleted
+            return (int(selector),) if there else ()
+        if selector in ("", "latest"):
+            return (self.latest,) if self.latest else ()
+        return versions_in(self.aliases.get(selector, ""))
+
+    def meanings(self, selector: str) -> tuple[Meaning, ...]:
+        """What a read of the selector may answer: several things where the alias is split."""
+        return tuple(map(self._meaning, self.versions_of(selector))) or (None,)
+
+    def _meaning(self, version: int) -> Meaning:
+        aliases = tuple(sorted(alias for alias, target in self.aliases.items() if version in versions_in(target)))
         return version, aliases, tuple(sorted(self.version_tags.get(version, {}).items()))
 
 
 NOTHING = State(0)
 
 
-def answer_of(op: Op) -> tuple[object, ...] | None:
-    """What a read answered, as `State.meaning` has it."""
+def answer_of(op: Op) -> Meaning:
+    """What a read answered, as `State.meanings` has it."""
     return (op.version, op.aliases, tuple(sorted(op.tags.items()))) if op.version else None
 
 
-def after(state: State, entry: Entry) -> State:
-    match entry.kind:
+def after(state: State, entry: Entry, name: str) -> State:
+    """With all that an entry did to the prompt of this name."""
+    for change in entry.changes:
+        if change.name == name:
+            state = _changed(state, change)
+    return replace(state, etag=entry.number)
+
+
+def _changed(state: State, change: Change) -> State:
+    version, aliases, of_version = change.version, state.aliases, state.version_tags.get(change.version, {})
+    match change.kind:
         case "version_registered":
-            return replace(state, etag=entry.number, latest=entry.version)
+            return replace(state, there=True, last=version)
         case "alias_set":
-            return replace(state, etag=entry.number, aliases={**state.aliases, entry.alias: entry.version})
-        case "release":
-            moved = {alias: version for alias, (version, _) in entry.moves.items()}
-            return replace(state, etag=entry.number, aliases={**state.aliases, **moved})
+            return replace(state, aliases={**aliases, change.alias: change.target})
         case "alias_deleted":
-            aliases = {alias: target for alias, target in state.aliases.items() if alias != entry.alias}
-            return replace(state, etag=entry.number, aliases=aliases)
-        case "tags_set" if entry.version:
-            tags = {**state.version_tags.get(entry.version, {}), **entry.tags}
-            return replace(state, etag=entry.number, version_tags={**state.version_tags, entry.version: tags})
+            return replace(state, aliases={alias: aliases[alias] for alias in aliases if alias != change.alias})
+        case "tags_set" if version:
+            return replace(state, version_tags={**state.version_tags, version: of_version | change.tags})
         case "tags_set":
-            return replace(state, etag=entry.number, tags={**state.tags, **entry.tags})
-    raise ValueError(f"a change of a kind that the workload does not make: {entry}")
+            return replace(state, tags=state.tags | change.tags)
+        case "tags_deleted" if version:
+            return replace(state, version_tags={**state.version_tags, version: _without(of_version, change)})
+        case "tags_deleted":
+            return replace(state, tags=_without(state.tags, change))
+        case "version_deleted" | "version_purged":
+            return replace(state, deleted=state.deleted | {version})
+        case "version_undeleted":
+            return replace(state, deleted=state.deleted - {version})
+        case "prompt_deleted" | "prompt_undeleted":
+            return replace(state, hidden=change.kind == "prompt_deleted")
+        case "prompt_purged":
+            return State(0, last=state.last, before=state.last)
+    raise ValueError(f"a change of a kind that the workload does not make: {change}")
+
+
+def _without(tags: dict[str, str], change: Change) -> dict[str, str]:
+    return {key: value for key, value in tags.items() if key not in change.keys}
 
 
 class Lineage:
@@ -72,16 +114,17 @@ class Lineage:
         self.ended: list[float] = []
         """By revision number: it was there by this time."""
         self._states: dict[str, list[State]] = {}
-        self._positions: dict[tuple[str, str], dict[object, list[int]]] = {}
-        self._requests: dict[str, Entry] | None = None
+        self._positions: dict[tuple[str, str], dict[Meaning, list[int]]] = {}
+        self._requests = {entry.request_id: entry for entry in log.entries}
         self.epochs: Epochs | None = None
         """Where servers fail over."""
         if log.replicated:
             writes = [op for ops in attempts.values() for op in ops]
             self.epochs = Epochs.of(op for op in writes if lineage_of(op.epoch) == log.lineage)
         for entry in log.entries:
-            states = self._states.setdefault(entry.name, [NOTHING])
-            states.append(after(states[-1], entry))
+            for name in entry.names:
+                states = self._states.setdefault(name, [NOTHING])
+                states.append(after(states[-1], entry, name))
             begin = min((op.start for op in attempts.get(entry.request_id, ())), default=-math.inf)
             self.began.append(max(self.began[-1], begin))
         latest = math.inf
@@ -106,9 +149,10 @@ class Lineage:
         return self.log.end or math.inf
 
     def entry_of(self, request_id: str) -> Entry | None:
-        if self._requests is None:
-            self._requests = {entry.request_id: entry for entry in self.log.entries}
         return self._requests.get(request_id)
+
+    def entry_at(self, revision: int) -> Entry | None:
+        return self.log.entries[revision - 1] if 0 < revision <= self.head else None
 
     def states(self, name: str) -> list[State]:
         """All that a prompt ever was; the first is that it did not exist."""
@@ -121,13 +165,14 @@ class Lineage:
     def at(self, name: str, number: int) -> State:
         return self.states(name)[self.index_at(name, number)]
 
-    def positions(self, name: str, selector: str, meaning: object) -> list[int]:
-        """In which of a prompt's states a selector means this."""
+    def positions(self, name: str, selector: str, meaning: Meaning) -> list[int]:
+        """In which of a prompt's states a selector may mean this."""
         found = self._positions.get((name, selector))
         if found is None:
             found = self._positions[name, selector] = {}
             for index, state in enumerate(self.states(name)):
-                found.setdefault(state.meaning(selector), []).append(index)
+                for one in state.meanings(selector):
+                    found.setdefault(one, []).append(index)
         return found.get(meaning, [])
 
     def came_by(self, name: str, index: int) -> float:
@@ -167,9 +212,10 @@ class Truth:
             mine = self.attempts.get(log.namespace, {})
             self.lineages.setdefault(log.namespace, []).append(Lineage(log, mine))
             for entry in log.entries:
-                if entry.kind == "version_registered":
-                    texts = self._texts.setdefault((log.namespace, entry.name, entry.version), set())
-                    texts.update(op.text for op in mine.get(entry.request_id, ())[:1])
+                for change in entry.changes:
+                    if change.kind == "version_registered":
+                        texts = self._texts.setdefault((log.namespace, change.name, change.version), set())
+                        texts.update(op.text for op in mine.get(entry.request_id, ())[:1])
 
     def lineage(self, namespace: str, epoch: str) -> Lineage | None:
         wanted = lineage_of(epoch)

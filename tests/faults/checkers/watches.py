@@ -131,27 +131,33 @@ def _differences(
             check = "atomic" if name in told.states else "reliable"
             yield check, f"at revision {number} it is {_brief(held)}, but the watcher knows {state}", name
             continue
-        for alias in view.follows.get(name, ()):
-            version = held.version_of(alias)
+        followed = ((alias, one) for alias in view.follows.get(name, ()) for one in held.versions_of(alias))
+        for alias, version in followed:
             body = view.bodies.get(name, {}).get(str(version))
-            if version and body is None:
+            if body is None:
                 yield "reliable", f"the body of version {version} was not told (@{alias})", name
-            elif version and body and body["text"] not in truth.texts(told.namespace, name, version):
+            elif body["text"] not in truth.texts(told.namespace, name, version):
                 yield "content", f"version {version} was told as {body['text']!r}", name
-            elif version and body and body["tags"] != held.version_tags.get(version, {}):
+            elif body["tags"] != held.version_tags.get(version, {}):
                 yield "reliable", f"tags of version {version} are told as {body['tags']}", name
 
 
 def _same(state: dict[str, Any] | None, held: State) -> bool:
-    if state is None:
-        return held.etag == 0
-    return (state["latest"], state["aliases"], state["tags"], state["etag"]) == (
-        held.latest,
-        held.aliases,
-        held.tags,
-        held.etag,
-    )
+    if state is None or not held.there:
+        return state is None and not held.there
+    told = {name: value for name, value in state.items() if name != "bodies"}
+    return told == {
+        "latest": held.latest,
+        "aliases": held.aliases,
+        "tags": held.tags,
+        "etag": held.etag,
+        "deleted": sorted(held.deleted),
+        "hidden": held.hidden,
+    }
 
 
 def _brief(held: State) -> str:
-    return f"latest={held.latest} aliases={held.aliases} tags={held.tags} etag={held.etag}"
+    if not held.there:
+        return "not there"
+    deleted = "deleted" if held.hidden else f"deleted={sorted(held.deleted)}"
+    return f"latest={held.latest} aliases={held.aliases} tags={held.tags} etag={held.etag} {deleted}"
