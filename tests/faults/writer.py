@@ -97,6 +97,9 @@ class Writer:
         elif choice == "release":
             self._write(ended, lambda raw: raw.release(namespace, name, ALIASES, version, request_id))
         elif choice == "undo":
+            if draw.random() < 0.5:
+                release = self._raw.request_id()
+                self._write(ended, lambda raw: raw.release(namespace, name, ALIASES, version, release))
             number = self._releases.get((namespace, name))
             if number:
                 self._write(ended, lambda raw: raw.undo(namespace, name, number, request_id))
