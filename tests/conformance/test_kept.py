@@ -333,6 +333,20 @@ async def test_what_was_deleted_long_ago_is_purged(space: Space) -> None:
     assert (await space.register("billing")).results[0].version == 3
 
 
+async def test_a_prompt_has_none_of_the_versions_of_a_purged_one_of_its_name(space: Space) -> None:
+    await space.write(DeletePrompt(name="greeting"))
+    await space.write(Purge(before_ms=NEVER_MS, limit=9))
+    await space.register()
+    greeting = await space.there()
+    assert (greeting.last_version, greeting.before_version, greeting.version_of(3)) == (4, 3, None)
+    await space.write(DeleteVersion(name="greeting", version=4))
+    greeting = await space.there()
+    assert (greeting.latest_version, greeting.version_of("latest")) == (0, None)
+    await refused(space.write(SetAlias(name="greeting", alias="a", target=None)), "VERSION_DELETED")
+    await space.register()
+    assert (await space.there()).latest_version == 5
+
+
 async def test_what_others_include_is_not_deleted(space: Space) -> None:
     of = await space.version(1)
     assert of is not None

@@ -13,8 +13,9 @@ import pytest
 
 from promptwire._core.followed import Body, Followed, PushedState, Record
 from promptwire._core.live import LiveTable
-from promptwire_service.domain.changes import LogHead
+from promptwire_service.domain.changes import LogHead, PromptDeleted
 from promptwire_service.domain.records import Revision
+from promptwire_service.storage import memory as memory_module
 from promptwire_service.storage.cached import CachedStore
 from promptwire_service.storage.fenced import FencedCache
 from promptwire_service.storage.memory import MemoryStore
@@ -163,6 +164,22 @@ def fold_the_first_change_only(patch: Patch) -> None:
     patch.setattr(hub_module._Watched, "after", first)
 
 
+def take_an_undo_for_any_move(patch: Patch) -> None:
+    """What the undo of a release leaves is not abandoned: a roll-back may go there."""
+    patch.setattr(memory_module._Draft, "_abandons", lambda self, number: False)
+
+
+def tell_of_no_deletion(patch: Patch) -> None:
+    """A deletion changes nothing for those who watch: what they hold stays good."""
+    real = hub_module.apply
+
+    def blind(prompt: Any, entry: Any, change: Any) -> Any:
+        after = real(prompt, entry, change)
+        return replace(after, deleted_ms=0) if isinstance(change, PromptDeleted) else after
+
+    patch.setattr(hub_module, "apply", blind)
+
+
 # What happens.
 
 
@@ -298,6 +315,35 @@ def two_aliases_are_released(stage: Stage, raw: Raw, address: str) -> None:
     watcher.finish()
 
 
+def a_bad_release_is_taken_back(stage: Stage, raw: Raw, address: str) -> None:
+    """And then what was live before is found wanting, too."""
+    raw.set_alias("red", NAME, ALIAS, 2, raw.request_id())
+    raw.register("red", NAME, "red 3", raw.request_id())
+    released = raw.release("red", NAME, (ALIAS,), 3, raw.request_id())
+    raw.undo("red", NAME, released.revision, raw.request_id())
+    raw.rollback("red", NAME, ALIAS, raw.request_id())
+
+
+def a_prompt_is_deleted_and_comes_back(stage: Stage, raw: Raw, address: str) -> None:
+    """With a split and a deleted version; an agent and a watcher follow it."""
+    raw.set_split("red", NAME, "ab", {1: 1.0, 2: 1.0}, raw.request_id())
+    watcher = Watcher("watcher", address, "red", {NAME: [ALIAS, "ab", "latest"]}, 1, stage.history)
+    watcher.wait_told()
+    with closing(Agent("agent", address, "red", 1, stage.history, **LEASE)) as agent:
+        agent.load(NAME, ALIAS)
+        until_watched(agent)
+        raw.delete_prompt("red", NAME, raw.request_id())
+        # Longer than the lease: what is handed out as fresh from then on is wrong.
+        for _ in range(12):
+            time.sleep(0.1)
+            agent.load(NAME, ALIAS)
+        raw.undelete_prompt("red", NAME, raw.request_id())
+        raw.delete_version("red", NAME, 2, raw.request_id(), drop=True)
+        raw.undelete_version("red", NAME, 2, raw.request_id())
+        agent.load(NAME, "ab")
+    watcher.finish()
+
+
 def two_tenants_read(stage: Stage, raw: Raw, address: str) -> None:
     for namespace in ("red", "blue"):
         raw.resolve(namespace, NAME, ALIAS)
@@ -316,6 +362,8 @@ BROKEN: list[tuple[Callable[[Patch], None], Scene, set[str]]] = [
     (forget_own_writes, an_agent_reads_its_write, {"monotonic"}),
     (share_the_cache, two_tenants_read, {"content"}),
     (fold_the_first_change_only, two_aliases_are_released, {"atomic"}),
+    (take_an_undo_for_any_move, a_bad_release_is_taken_back, {"rollback"}),
+    (tell_of_no_deletion, a_prompt_is_deleted_and_comes_back, {"atomic", "staleness"}),
 ]
 
 

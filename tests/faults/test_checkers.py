@@ -8,7 +8,20 @@ from typing import Any
 import pytest
 
 from tests.faults.checkers import violations
-from tests.faults.history import Change, Entry, Fault, History, Log, Op, Recorder, Told, load, save
+from tests.faults.history import (
+    Change,
+    Entry,
+    Fault,
+    History,
+    Log,
+    Op,
+    Recorder,
+    Told,
+    load,
+    save,
+    target_text,
+    versions_in,
+)
 
 NS, NAME, EPOCH = "red", "greeting", "one-run"
 SECOND = 1_000_000_000
@@ -191,8 +204,183 @@ def test_a_restored_backup_takes_back_what_came_after_it_and_nothing_else() -> N
     assert {"linearizable", "existed"} <= {violation.check for violation in violations(history)}
 
 
+HALVES = "s|5000:1,10000:2"
+
+
+def wrote(kind: str, number: int, *changes: Change, **what: Any) -> tuple[Entry, Op]:
+    """A write and its answer, which takes the first of four seconds."""
+    made = op(kind, 4 * number, **{"request_id": f"r{number}", "selector": "", "revision": number, **what})
+    return entry(number, *changes), made
+
+
+def of(kind: str, version: int = 0, **what: Any) -> Change:
+    return Change(kind, NAME, version=version, **what)
+
+
+KINDS: tuple[tuple[Entry, Op | None], ...] = (
+    wrote("register", 1, of("version_registered", 1), version=1, text="red one"),
+    wrote("register", 2, of("version_registered", 2), version=2, text="red two"),
+    wrote("set_alias", 3, moved("1"), selector="production", version=1, target="1"),
+    wrote(
+        "release",
+        4,
+        moved("2", "1"),
+        moved("2", alias="staging"),
+        version=2,
+        moves={"production": ["2", "1"], "staging": ["2", ""]},
+    ),
+    wrote(
+        "undo",
+        5,
+        moved("", "2", "staging"),
+        moved("1", "2"),
+        undoes=4,
+        moves={"staging": ["", "2"], "production": ["1", "2"]},
+    ),
+    wrote("set_alias", 6, moved("2", "1"), selector="production", version=2, target="2", previous="1"),
+    wrote("rollback", 7, moved("1", "2"), selector="production", target="1", previous="2"),
+    wrote("set_split", 8, moved(HALVES, alias="ab"), selector="ab", target=HALVES),
+    wrote("set_tags", 9, of("tags_set", 1, tags={"a": "x"}), version=1, tags={"a": "x"}),
+    wrote("delete_tags", 10, of("tags_deleted", 1, keys=("a",)), version=1, keys=("a",)),
+    wrote("delete_version", 11, moved("", HALVES, "ab"), of("version_deleted", 2), version=2),
+    wrote("undelete_version", 12, of("version_undeleted", 2), version=2),
+    wrote("delete_prompt", 13, of("prompt_deleted")),
+    wrote("undelete_prompt", 14, of("prompt_undeleted")),
+    wrote("delete_version", 15, of("version_deleted", 2), version=2),
+    (entry(16, of("version_purged", 2)), None),
+    wrote("delete_prompt", 17, of("prompt_deleted")),
+    (entry(18, moved("", "1"), of("prompt_purged")), None),
+    wrote("register", 19, of("version_registered", 3), version=3, text="red three"),
+)
+
+
+def every_kind() -> History:
+    """All kinds of writes, each read strongly two seconds later, and the last states told."""
+
+    def read(after: int, version: int, selector: str, *aliases: str, **what: Any) -> Op:
+        text = {0: "", 1: "red one", 2: "red two", 3: "red three"}[version]
+        at = {"revision": after} if version else {}
+        asked = {"client": "b", "selector": selector, "strong": True, "version": version, "text": text}
+        return op("read", 4 * after + 2, **asked, **at, **what, aliases=aliases)
+
+    reads = [
+        read(4, 2, "staging", "production", "staging"),
+        read(5, 0, "staging"),
+        read(7, 1, "production", "production"),
+        read(8, 2, "ab", "ab", target=HALVES),
+        read(9, 1, "1", "ab", "production", tags={"a": "x"}),
+        read(10, 1, "1", "ab", "production"),
+        read(11, 0, "2"),
+        read(12, 2, "latest"),
+        read(13, 0, "production"),
+        read(14, 1, "production", "production"),
+        read(15, 1, "latest", "production"),
+        read(17, 0, "production"),
+        read(19, 3, "latest"),
+    ]
+    nothing = op("rollback", 50, version=1, target="1", previous="1", request_id="n", revision=12)
+    plain = {"latest": 1, "aliases": {"production": "1"}, "tags": {}, "etag": 17, "deleted": [2], "hidden": True}
+    return History(
+        ops=sorted([*(one for _, one in KINDS if one), *reads, nothing], key=lambda one: one.start),
+        told=[
+            told("open", 68, follows={NAME: ["production"]}),
+            told("update", 71, revision=17, states={NAME: {**plain, "bodies": {}}}),
+            told("update", 75, revision=18, previous=17, states={NAME: None}),
+            told("bookmark", 78, revision=18, sent=75 * SECOND),
+        ],
+        logs=[Log(namespace=NS, lineage="one", start=0, entries=tuple(one for one, _ in KINDS))],
+    )
+
+
+def test_a_good_history_of_every_kind_is_not_complained_of() -> None:
+    assert violations(every_kind()) == []
+
+
+def answer(kind: str, number: int, **what: Any) -> Callable[[History], None]:
+    """Changes what was answered at a revision, or read after it."""
+
+    def change(history: History) -> None:
+        (index,) = (
+            index for index, one in enumerate(history.ops) if one.kind == kind and one.start // SECOND // 4 == number
+        )
+        history.ops[index] = replace(history.ops[index], **what)
+
+    return change
+
+
+def log(number: int, *changes: Change) -> Callable[[History], None]:
+    """Changes what the log has at a revision."""
+
+    def change(history: History) -> None:
+        entries = list(history.logs[0].entries)
+        entries[number - 1] = replace(entries[number - 1], changes=changes)
+        history.logs[0] = replace(history.logs[0], entries=tuple(entries))
+
+    return change
+
+
+SPOILT: dict[str, tuple[set[str], Callable[[History], None]]] = {
+    "a roll-back goes to what an undo left": (
+        {"rollback"},
+        lambda history: [
+            log(6, moved("2", "1", "staging"))(history),
+            log(7, moved("2", "1"))(history),
+        ],
+    ),
+    "a roll-back goes to what it is": ({"rollback", "whole"}, log(7, moved("2", "2"))),
+    "a roll-back without effect is answered though it is elsewhere": ({"whole"}, answer("rollback", 12, revision=6)),
+    "an undo is answered with another state": (
+        {"whole", "linearizable"},
+        answer("undo", 5, moves={"staging": ["", "2"], "production": ["2", "1"]}),
+    ),
+    "a split is answered with other shares": ({"whole"}, answer("set_split", 8, target="s|1:1,10000:2")),
+    "a read tells another split": ({"linearizable"}, answer("read", 8, target="s|1:1,10000:2")),
+    "a version that a split does not lead to is read": ({"existed"}, answer("read", 8, aliases=("ab", "staging"))),
+    "deleted tags are read": ({"existed"}, answer("read", 10, tags={"a": "x"})),
+    "other tags are deleted": ({"whole"}, log(10, of("tags_deleted", 1, keys=("b",)))),
+    "a deleted version is the newest": ({"existed"}, answer("read", 15, version=2, text="red two", aliases=())),
+    "an alias that leads elsewhere goes with a version": (
+        {"whole"},
+        log(11, moved("", HALVES, "ab"), moved("", "1"), of("version_deleted", 2)),
+    ),
+    "a deleted prompt is read": (
+        {"linearizable", "existed"},
+        answer("read", 13, version=1, text="red one", aliases=("production",), epoch=EPOCH, revision=13),
+    ),
+    "an undeleted prompt is not read": ({"linearizable"}, answer("read", 14, version=0, text="", aliases=())),
+    "a write that nobody asked for hides in a purge": (
+        {"exactly_once"},
+        log(16, of("version_purged", 2), moved("", "1")),
+    ),
+    "a purged version is read": (
+        {"existed"},
+        answer("read", 19, version=1, selector="1", text="red one"),
+    ),
+    "a watcher takes a deleted prompt for one that is there": (
+        {"atomic"},
+        lambda history: history.told[1].states[NAME].update(hidden=False),
+    ),
+    "a watcher is not told of a deleted version": (
+        {"atomic"},
+        lambda history: history.told[1].states[NAME].update(deleted=[]),
+    ),
+    "a watcher is not told of a purge": ({"reliable"}, change_told(2, states={})),
+}
+
+
+@pytest.mark.parametrize("what", SPOILT)
+def test_what_is_wrong_in_every_kind_is_found(what: str) -> None:
+    checks, spoil = SPOILT[what]
+    history = every_kind()
+    spoil(history)
+    assert checks <= {violation.check for violation in violations(history)}
+
+
 def test_a_history_survives_its_file(tmp_path: Path) -> None:
     history = good()
+    kinds = every_kind()
+    history.ops += kinds.ops
+    history.logs += kinds.logs
     history.faults.append(Fault(kind="kill", start=1, end=2))
     save(history, tmp_path / "all.jsonl")
     read = load([tmp_path / "all.jsonl"])
@@ -202,3 +390,8 @@ def test_a_history_survives_its_file(tmp_path: Path) -> None:
     recorder.add(history.ops[8])
     recorder.close()
     assert load([tmp_path / "one.jsonl"]).ops == [history.ops[8]]
+
+
+def test_targets_are_told_the_same_way_everywhere() -> None:
+    assert [target_text(0), target_text(3), target_text(0, "s", [(5000, 1), (10000, 2)])] == ["", "3", HALVES]
+    assert [versions_in(text) for text in ("", "3", HALVES)] == [(), (3,), (1, 2)]

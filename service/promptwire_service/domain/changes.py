@@ -176,6 +176,7 @@ def apply(prompt: PromptRecord | None, entry: LogEntry, change: Change) -> Promp
             created_ms=entry.time_ms,
             updated_ms=entry.time_ms,
             etag=entry.number,
+            before_version=change.version - 1 if isinstance(change, VersionRegistered) else 0,
         )
     prompt = replace(prompt, updated_ms=entry.time_ms, etag=entry.number)
     match change:

@@ -43,8 +43,9 @@ class Read(Generic[T_co]):
 class PromptRecord:
     """A prompt without its versions. `etag` is the number of the last revision that changed anything of it.
 
-    `last_version` is the highest number it ever had. An alias is in `aliases` or in `splits`. Times are in milliseconds
-    since 1970; `deleted_ms` is 0 for a prompt that is not deleted.
+    `last_version` is the highest number it ever had; numbers up to `before_version` were of a purged prompt of its
+    name. An alias is in `aliases` or in `splits`. Times are in milliseconds since 1970; `deleted_ms` is 0 for a prompt
+    that is not deleted.
     """
 
     name: str
@@ -58,6 +59,7 @@ class PromptRecord:
     splits: Mapping[str, Split] = field(default_factory=dict)
     deleted_versions: Mapping[int, int] = field(default_factory=dict)
     deleted_ms: int = 0
+    before_version: int = 0
 
     @property
     def latest_version(self) -> int:
@@ -65,14 +67,14 @@ class PromptRecord:
         version = self.last_version
         while version in self.deleted_versions:
             version -= 1
-        return version
+        return version if version > self.before_version else 0
 
     def target_of(self, alias: str) -> Target:
         """What an alias points at; 0 for nothing."""
         return self.splits.get(alias) or self.aliases.get(alias, 0)
 
     def has_version(self, version: int) -> bool:
-        return version <= self.last_version and version not in self.deleted_versions
+        return self.before_version < version <= self.last_version and version not in self.deleted_versions
 
     def version_of(self, selector: Selector) -> int | None:
         """The version that an alias or number means; None when there is none, or several."""

@@ -229,8 +229,10 @@ class Hub:
 
     async def _resume_prompts(self, watcher: Watcher, resume: Revision) -> None:
         for count, (name, selectors) in enumerate(list(watcher.follows.items()), 1):
-            sent = self._watched[name].told(selectors)[1]
-            if sent.etag <= resume.number:
+            watched = self._watched[name]
+            sent = watched.told(selectors)[1]
+            # One that is not there is told again: it may have been purged since, and nothing of it says when.
+            if watched.prompt is not None and sent.etag <= resume.number:
                 watcher.resume(name, sent)
             if count % _AT_ONCE == 0:
                 await asyncio.sleep(0)

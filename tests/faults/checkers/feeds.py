@@ -34,6 +34,6 @@ def _take(before: Told | None, told: Told, truth: Truth) -> Iterator[tuple[str, 
             yield "atomic", f"told {told.entry} where the log has {entry}"
     elif told.kind == "feed_done":
         final = truth.lineages[told.namespace][-1]
-        reached = (lineage_of(before.epoch), before.revision) if before else None
-        if reached != (final.log.lineage, final.head):
+        reached = (lineage_of(before.epoch), before.revision) if before else ("", 0)
+        if reached[0] != final.log.lineage or not final.ends_at(reached[1]):
             yield "reliable", f"at the end it has come to {reached}, but the log ends at {final.head}"

@@ -143,6 +143,10 @@ class Lineage:
     def head(self) -> int:
         return len(self.log.entries)
 
+    def ends_at(self, revision: int) -> bool:
+        """Whether nothing comes after it but purges, which the service goes on with when all else is quiet."""
+        return revision <= self.head and all(entry.purges for entry in self.log.entries[revision:])
+
     @property
     def over(self) -> float:
         """When it was surely no longer the store's."""

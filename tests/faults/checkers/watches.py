@@ -59,7 +59,8 @@ def _take(view: _View, told: Told, truth: Truth) -> Iterator[tuple[str, str, str
             yield from _bookmark(view, told, truth)
         case "done":
             lineage = truth.lineages[told.namespace][-1]
-            if view.at is None or (lineage_of(view.at[0]), view.at[1]) != (lineage.log.lineage, lineage.head):
+            at = view.at
+            if at is None or lineage_of(at[0]) != lineage.log.lineage or not lineage.ends_at(at[1]):
                 message = f"at the end it was told everything up to {view.at}, but the log ends at {lineage.head}"
                 yield "reliable", message, ""
 

@@ -21,8 +21,10 @@ from promptwire_service.domain.changes import LogHead, LogPage
 from promptwire_service.domain.errors import RegistryError, store_unavailable
 from promptwire_service.domain.operations import (
     DeleteAlias,
+    DeletePrompt,
     DeleteVersion,
     Operation,
+    Purge,
     Register,
     SetAlias,
     SetTags,
@@ -450,7 +452,8 @@ async def test_resuming_sends_only_what_changed() -> None:
             await agent.until(lambda: bool(agent.updates))
             update = agent.updates[0]
             assert (update.prev, update.revision.number) == (2, 3)
-            assert [state.name for state in update.states] == ["q"]
+            # What is not there may have been purged since: that is told again.
+            assert [(state.name, state.prompt is None) for state in update.states] == [("none", True), ("q", False)]
             await w.alias("a", 1, name="p")
             await agent.until(lambda: agent.revision.number == 4)
             assert agent.updates[-1].states[0].bodies == (), "the resumed stream has that body"
@@ -633,6 +636,17 @@ async def test_resuming_from_the_future_of_the_same_history_starts_over() -> Non
         async with w.agent({"p": {"latest"}}, resume=Revision(epoch, 5)) as agent:
             await agent.until(lambda: bool(agent.updates))
             assert agent.frames[0] == Resync("HISTORY_LOST")
+
+
+async def test_who_was_away_while_a_prompt_was_deleted_and_purged_is_told_that_it_is_gone() -> None:
+    async with world() as w:
+        await w.register("p")
+        before = (await w.register("q")).revision
+        await w.write(DeletePrompt(name="p"))
+        await w.write(Purge(before_ms=1 << 50, limit=9))
+        async with w.agent({"p": {"latest"}, "q": {"latest"}}, resume=before) as agent:
+            await agent.until(lambda: bool(agent.updates))
+            assert [(state.name, state.prompt) for state in agent.updates[0].states] == [("p", None)]
 
 
 @pytest.mark.parametrize("written_since", [0, 1, 2, 5])

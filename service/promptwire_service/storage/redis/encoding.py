@@ -86,6 +86,7 @@ def prompt_of(row: list[Any]) -> PromptRecord:
         etag=int(fields["etag"]),
         deleted_versions={int(version): int(time) for version, time in pairs(deleted).items()},
         deleted_ms=int(fields.get("deleted", 0)),
+        before_version=int(fields.get("before", 0)),
     )
 
 

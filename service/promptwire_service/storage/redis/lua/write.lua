@@ -135,12 +135,13 @@ end
 -- The newest version that is not deleted, '0' when all are; the prompt keeps its number.
 local function latest_of(name) return get(prompt_key(name), 'newest') or '0' end
 
--- The newest one below a number. Reads a hundred tombstones at a time; there are DELETED_VERSIONS_MAX at most.
+-- The newest one below a number. Reads a hundred tombstones at a time; there are DELETED_VERSIONS_MAX at most. Numbers up to
+-- `before` were of a prompt of this name that is purged.
 local function newest_below(name, version)
-  local number = tonumber(version) - 1
-  while number > 0 do
+  local number, before = tonumber(version) - 1, tonumber(get(prompt_key(name), 'before') or '0')
+  while number > before do
     local numbers = {}
-    for one = number, math.max(1, number - 99), -1 do numbers[#numbers + 1] = string.format('%.0f', one) end
+    for one = number, math.max(before + 1, number - 99), -1 do numbers[#numbers + 1] = string.format('%.0f', one) end
     for index, deleted in ipairs(redis.call('HMGET', deleted_key(name), unpack(numbers))) do
       if not deleted then return numbers[index] end
     end
@@ -234,6 +235,7 @@ function kinds.register(operation)
   if not last then
     set(prompt_key(name), 'author', request.actor)
     set(prompt_key(name), 'created', time)
+    set(prompt_key(name), 'before', get(NUMBERS, name))
     defer(note, additions, NAMES, name)
   end
   set(prompt_key(name), 'latest', version)
