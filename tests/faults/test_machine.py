@@ -45,7 +45,7 @@ class Machine(RuleBasedStateMachine):
         self.backup: tuple[object, dict[str, Prompt]] | None = None
         for name in self.prompts:
             self.register(0, name)
-        follows = {name: ["production", "latest"] for name in self.prompts}
+        follows = {name: ["production", "ab", "latest"] for name in self.prompts}
         history = self.stage.history
         self.watcher = Watcher("watch", self.addresses[0], NS, follows, 1, history, renew_seconds=0.05)
         self.feed = FeedReader("feed", self.addresses[1], NS, history)
@@ -88,10 +88,55 @@ class Machine(RuleBasedStateMachine):
         held = self.prompts[name].aliases.pop(alias, 0)
         assert (op.outcome == "ok", op.previous) == (bool(held), str(held or ""))
 
-    @rule(by=services, name=names, version=st.integers(0, 1))
-    def tag(self, by: int, name: str, version: int) -> None:
-        request_id = self.raws[by].request_id()
-        assert self.raws[by].set_tags(NS, name, version, {"note": request_id}, request_id).outcome == "ok"
+    @rule(by=services, name=names, alias=aliases)
+    def roll_back(self, by: int, name: str, alias: str) -> None:
+        """Where to, the checkers know."""
+        op = self.raws[by].rollback(NS, name, alias, self.raws[by].request_id())
+        assert op.outcome == "ok" or op.reason == "NOTHING_TO_ROLL_BACK"
+        if op.outcome == "ok":
+            self.prompts[name].aliases[alias] = int(op.target)
+
+    @rule(by=services, name=names, undone=st.integers(0, 2))
+    def release(self, by: int, name: str, undone: int) -> None:
+        """And takes it back, and takes that back."""
+        raw, prompt = self.raws[by], self.prompts[name]
+        op = raw.release(NS, name, ("production", "staging"), len(prompt.texts), raw.request_id())
+        for _ in range(undone):
+            op = raw.undo(NS, name, op.revision, raw.request_id())
+        assert op.outcome == "ok"
+        prompt.aliases |= {alias: int(target or 0) for alias, (target, _) in op.moves.items()}
+
+    @rule(by=services, name=names, data=st.data())
+    def split(self, by: int, name: str, data: st.DataObject) -> None:
+        newest = len(self.prompts[name].texts)
+        weights = data.draw(st.dictionaries(st.integers(1, newest), st.just(1.0), min_size=1, max_size=3))
+        raw = self.raws[by]
+        assert raw.set_split(NS, name, "ab", weights, raw.request_id()).outcome == "ok"
+        assert raw.resolve(NS, name, "ab", strong=True).version in weights
+
+    @rule(by=services, name=names, data=st.data())
+    def delete_a_version_for_a_while(self, by: int, name: str, data: st.DataObject) -> None:
+        raw, prompt = self.raws[by], self.prompts[name]
+        version = data.draw(st.integers(1, len(prompt.texts)))
+        assert raw.delete_version(NS, name, version, raw.request_id(), drop=True).outcome == "ok"
+        prompt.aliases = {alias: target for alias, target in prompt.aliases.items() if target != version}
+        assert self.raws[1 - by].resolve(NS, name, str(version), strong=True).version == 0
+        assert raw.undelete_version(NS, name, version, raw.request_id()).outcome == "ok"
+
+    @rule(by=services, name=names, alias=aliases)
+    def delete_a_prompt_for_a_while(self, by: int, name: str, alias: str) -> None:
+        raw, other = self.raws[by], self.raws[1 - by]
+        assert raw.delete_prompt(NS, name, raw.request_id()).outcome == "ok"
+        assert other.resolve(NS, name, alias, strong=True).reason == "PROMPT_DELETED"
+        self.agent.load(name, alias)
+        assert other.undelete_prompt(NS, name, other.request_id()).outcome == "ok"
+
+    @rule(by=services, name=names, version=st.integers(0, 1), removes=st.booleans())
+    def tag(self, by: int, name: str, version: int, removes: bool) -> None:
+        raw, request_id = self.raws[by], self.raws[by].request_id()
+        assert raw.set_tags(NS, name, version, {"note": request_id}, request_id).outcome == "ok"
+        if removes:
+            assert raw.delete_tags(NS, name, version, ("note",), raw.request_id()).outcome == "ok"
 
     @rule(by=services, name=names, alias=aliases | st.just("latest"))
     def read_strongly(self, by: int, name: str, alias: str) -> None:
