@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -96,6 +97,22 @@ def test_new_weights_reach_agents_and_move_only_who_has_to(
     moves = list(split.prompt_alias_history("greeting", "production"))
     assert (moves[0].split, moves[0].rollback, moves[0].previous_version) == (change.split, True, 3)
     assert split.get_prompt("greeting").splits == {"production": change.split}
+
+
+def test_a_split_that_ends_between_the_two_reads_of_a_load_is_asked_for_again(
+    split: promptwire.Client, service: ServiceProcess, namespace: str
+) -> None:
+    with promptwire.Client(service.target, namespace=namespace) as agent:
+        pick, ended = agent._core._pick, list[promptwire.AliasChange]()
+
+        def late(*arguments: Any, **options: Any) -> Any:
+            if not ended:
+                ended.append(split.set_prompt_alias("greeting", "production", 3))
+            return pick(*arguments, **options)
+
+        agent._core._pick = late  # type: ignore[method-assign]
+        loaded = agent.load_prompt(REF, key="ana")
+        assert (loaded.version, loaded.aliases) == (3, ("production",))
 
 
 def test_every_answer_to_a_move_says_that_it_ended_a_split(split: promptwire.Client) -> None:

@@ -169,18 +169,32 @@ class Core:
             splits = [one for one in meanings if isinstance(one, SplitAlias)]
             if not splits:
                 break
+            last = attempt == _PICKS - 1
             try:
-                return (yield from self._pick(references, meanings, wanted, key, exposes))
+                picked = yield from self._pick(references, meanings, wanted, key, exposes, torn=last)
             except VersionNotFoundError:
                 # It was deleted between the two reads, and the alias does not lead to it any more.
-                if attempt == _PICKS - 1:
+                if last:
                     raise
+                continue
+            if picked is not None:
+                return picked
         return [one for one in meanings if isinstance(one, PromptVersion)]
 
     def _pick(
-        self, references: Sequence[str], meanings: Sequence[Meaning], wanted: Wanted, key: str | None, exposes: bool
-    ) -> Steps[list[PromptVersion]]:
-        """Loads, for each split alias, the version of the key's bucket by its number."""
+        self,
+        references: Sequence[str],
+        meanings: Sequence[Meaning],
+        wanted: Wanted,
+        key: str | None,
+        exposes: bool,
+        torn: bool,
+    ) -> Steps[list[PromptVersion] | None]:
+        """Loads, for each split alias, the version of the key's bucket by its number.
+
+        None where the version, which was read later, is one that the alias leads to no more, unless `torn` takes that:
+        what the alias means is to be asked again.
+        """
         buckets = {
             index: one.split.bucket(one.alias, key) for index, one in enumerate(meanings) if isinstance(one, SplitAlias)
         }
@@ -190,6 +204,8 @@ class Core:
         ]
         loaded = yield from self._meanings([chosen[index] for index in buckets], wanted)
         versions = dict(enumerate(meanings))
+        if not torn and any(_is_torn(meanings[index], one) for index, one in zip(buckets, loaded, strict=True)):
+            return None
         for (index, bucket), version in zip(buckets.items(), loaded, strict=True):
             split = meanings[index]
             assert isinstance(split, SplitAlias)
@@ -576,6 +592,11 @@ def _last_known(live: LiveTable, options: Options, clock: Clock) -> "LastKnown |
     last_known = LastKnown(live, options, clock)
     live.on_change = last_known.changed
     return last_known
+
+
+def _is_torn(split: Meaning, version: Meaning) -> bool:
+    """Whether a version was read when the alias did not lead to it any more."""
+    return isinstance(split, SplitAlias) and isinstance(version, PromptVersion) and split.alias not in version.aliases
 
 
 def _batches(keys: Sequence[str]) -> Iterator[Sequence[str]]:
