@@ -61,8 +61,9 @@ class Side:
             call.cancel()
             raise
         except grpc.aio.AioRpcError:
-            # The call's own status: the error may be of a message that it could not send any more.
-            if messages or await call.code() is not grpc.StatusCode.CANCELLED:
+            # One that gRPC did not accept ends in several ways, as INTERNAL too if its first message was on its way.
+            # Who waits for all streams gives up if it goes on like that.
+            if messages:
                 raise
             return False
         return True
