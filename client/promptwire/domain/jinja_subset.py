@@ -86,6 +86,11 @@ class _Checking:
             case nodes.Getattr(attr=attr):
                 self._attribute(node, attr, declared)
                 self.one(node.node, declared, depth)
+            case nodes.Sub() | nodes.Mul() | nodes.Div() | nodes.FloorDiv() | nodes.Mod():
+                for side in (node.left, node.right):
+                    if not _may_be_number(side):
+                        self.refuse(node, f"{node.operator} takes numbers; {_ALLOWED}")
+                self.all((node.left, node.right), declared, depth)
             case _ if type(node) in NODES or isinstance(node, _PARTS):
                 self.all(node.iter_child_nodes(), declared, depth)
             case _:
@@ -178,6 +183,13 @@ class _Checking:
     def _among(self, node: nodes.Node, name: str | None, known: Collection[str], kind: str) -> None:
         if name not in known:
             self.refuse(node, f"there is no {kind} {name!r:.60}; there are {', '.join(sorted(known))}")
+
+
+def _may_be_number(node: nodes.Node) -> bool:
+    """Says whether an operand may turn out to be a number; what only a rendering can tell is refused there."""
+    if isinstance(node, nodes.Const):
+        return not isinstance(node.value, str)
+    return not isinstance(node, nodes.List | nodes.Tuple | nodes.Dict | nodes.Concat)
 
 
 @lru_cache(maxsize=256)
